@@ -1,7 +1,17 @@
 // Bundles each program into dist/ with esbuild and prints what it weighs.
 // Native addons (better-sqlite3) stay outside the bundles; the agent's bundle may not need one.
 import { build } from 'esbuild'
-import { copyFileSync, chmodSync, existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync, readFileSync } from 'node:fs'
+import {
+  copyFileSync,
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+  readFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { sourceHash } from './source-hash.mjs'
@@ -41,7 +51,11 @@ const programs = [
   { entry: 'gateway/store/worker.ts', out: 'tidegate-gateway-store.js' },
   { entry: 'gateway/state/worker.ts', out: 'tidegate-gateway-state.js' },
   { entry: 'gateway/state/sql-process.ts', out: 'tidegate-gateway-sql.js' },
-  { entry: 'coordinator/main.ts', out: 'tidegate-coordinator.js', external: ['better-sqlite3', '@fastify/swagger-ui', '@fastify/swagger'] },
+  {
+    entry: 'coordinator/main.ts',
+    out: 'tidegate-coordinator.js',
+    external: ['better-sqlite3', '@fastify/swagger-ui', '@fastify/swagger'],
+  },
   { entry: 'cli/main.ts', out: 'tidegate.js' },
 ]
 
@@ -66,9 +80,21 @@ for (const program of programs) {
 }
 
 copyFileSync(join(root, 'node_modules/@sqlite.org/sqlite-wasm/dist/sqlite3.wasm'), join(dist, 'sqlite3.wasm'))
-for (const folder of ['gateway/store/migrations', 'coordinator/store/migrations', 'gateway/journal/migrations', 'gateway/state/migrations']) {
+for (const folder of [
+  'gateway/store/migrations',
+  'coordinator/store/migrations',
+  'gateway/journal/migrations',
+  'gateway/state/migrations',
+]) {
   if (!existsSync(join(root, folder))) continue
-  const to = join(dist, 'migrations', folder.split('/').filter((part) => part !== 'migrations').join('-'))
+  const to = join(
+    dist,
+    'migrations',
+    folder
+      .split('/')
+      .filter((part) => part !== 'migrations')
+      .join('-'),
+  )
   mkdirSync(to, { recursive: true })
   for (const name of readdirSync(join(root, folder))) copyFileSync(join(root, folder, name), join(to, name))
 }

@@ -22,18 +22,26 @@ function run(label, command, args) {
 
 const major = Number(process.versions.node.split('.')[0])
 if (major < 20) {
-  process.stderr.write(`setup: Node ${process.versions.node} is too old to build and test tidegate: use Node 20 or newer\n`)
+  process.stderr.write(
+    `setup: Node ${process.versions.node} is too old to build and test tidegate: use Node 20 or newer\n`,
+  )
   process.exit(1)
 }
 
-const lockHash = createHash('sha256').update(readFileSync(join(root, 'package-lock.json'))).update(process.version).digest('hex')
+const lockHash = createHash('sha256')
+  .update(readFileSync(join(root, 'package-lock.json')))
+  .update(process.version)
+  .digest('hex')
 const stamp = join(root, 'node_modules/.tidegate-setup')
 if (!existsSync(stamp) || readFileSync(stamp, 'utf8') !== lockHash) {
   run('installing packages (the SQLite addon is compiled here: about a minute)', 'npm', ['ci'])
-  const loads = () => spawnSync(process.execPath, ['-e', "new (require('better-sqlite3'))(':memory:')"], { cwd: root }).status === 0
+  const loads = () =>
+    spawnSync(process.execPath, ['-e', "new (require('better-sqlite3'))(':memory:')"], { cwd: root }).status === 0
   if (!loads()) run('compiling better-sqlite3', 'npm', ['rebuild', 'better-sqlite3', '--build-from-source'])
   if (!loads()) {
-    process.stderr.write('setup: better-sqlite3 does not load; a C++ compiler, make and python3 are needed to build it\n')
+    process.stderr.write(
+      'setup: better-sqlite3 does not load; a C++ compiler, make and python3 are needed to build it\n',
+    )
     process.exit(1)
   }
   writeFileSync(stamp, lockHash)
