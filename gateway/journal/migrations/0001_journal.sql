@@ -1,0 +1,36 @@
+-- What devices sent and nobody has a receipt for yet. Written by the journal worker only; read by state and store.
+CREATE TABLE device (
+  id INTEGER PRIMARY KEY,
+  name TEXT NOT NULL UNIQUE
+) STRICT;
+
+-- The loss ledger's ground truth: per epoch, which seqs are on this disk or were (ranges as JSON [[from,to],…]),
+-- and which the device said will never come ([{from,to,reason}]).
+CREATE TABLE epoch (
+  id INTEGER PRIMARY KEY,
+  device_id INTEGER NOT NULL REFERENCES device (id),
+  epoch TEXT NOT NULL,
+  received TEXT NOT NULL DEFAULT '[]',
+  lost TEXT NOT NULL DEFAULT '[]',
+  first_received_ms INTEGER NOT NULL,
+  last_received_ms INTEGER NOT NULL,
+  UNIQUE (device_id, epoch)
+) STRICT;
+
+-- id only grows and is never reused (AUTOINCREMENT), so that a cursor of a reader means one thing for ever.
+CREATE TABLE record (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  device_id INTEGER NOT NULL,
+  epoch_id INTEGER,
+  seq INTEGER,
+  kind TEXT NOT NULL,
+  name TEXT,
+  -- 1: answers, sent before all else; 0: history
+  is_answer INTEGER NOT NULL,
+  at_ms INTEGER,
+  received_ms INTEGER NOT NULL,
+  clock TEXT,
+  body TEXT NOT NULL
+) STRICT;
+
+CREATE INDEX record_answer ON record (id) WHERE is_answer = 1;
