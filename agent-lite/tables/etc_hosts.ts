@@ -1,4 +1,5 @@
-// Static host names, from /etc/hosts.
+// Static host names, from /etc/hosts. As in osquery a comment must start a word, and an address without names is a row.
+import { pidWithNamespace, warnOfNamespaces } from '../sources/namespace.ts'
 import { defineTable } from './define.ts'
 
 export const etcHosts = defineTable({
@@ -10,13 +11,18 @@ export const etcHosts = defineTable({
   columns: {
     address: { type: 'TEXT', about: 'IP address mapping' },
     hostnames: { type: 'TEXT', about: 'Raw hosts mapping' },
-    pid_with_namespace: { type: 'INTEGER', about: 'Pids that contain a namespace', additional: true, hidden: true },
+    pid_with_namespace: pidWithNamespace,
   },
   examples: ["SELECT address FROM etc_hosts WHERE hostnames LIKE '%gateway%'"],
-  *read({ device }) {
-    for (const line of (device.textIfPresent('/etc/hosts') ?? '').split('\n')) {
-      const [address, ...hostnames] = line.replace(/#.*/, '').trim().split(/\s+/)
-      if (address && hostnames.length > 0) yield { address, hostnames: hostnames.join(' ') }
+  *read(context) {
+    warnOfNamespaces(context)
+    for (const line of (context.device.textIfPresent('/etc/hosts') ?? '').split('\n')) {
+      const words = line.trim().split(/\s+/)
+      const [address, ...names] = words
+      if (!address || address.startsWith('#')) continue
+      const comment = names.findIndex((name) => name.startsWith('#'))
+      const hostnames = names.length === 0 ? null : names.slice(0, comment === -1 ? undefined : comment).join(' ')
+      yield { address, hostnames, pid_with_namespace: 0 }
     }
   },
 })
