@@ -23,6 +23,8 @@ const scheduled = {
   mode: Mode.optional(),
   counter: z.int().min(0).optional(),
   logRemoved: z.boolean().optional(),
+  /** Set when the query is `SELECT * FROM table`, so that the rows may be asked for under the table's own name. */
+  table: z.string().min(1).max(limits.nameBytes).optional(),
 }
 
 /** All rows of a query at one moment. */
