@@ -1,0 +1,86 @@
+// The only door to @peculiar/x509: it looks for WebCrypto in a global that Node 18 does not have, so Node's own is set here, once.
+// All CA and default leaf keys are ECDSA P-256; old devices may bring RSA-2048.
+import {
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPair,
+  randomBytes,
+  webcrypto,
+  X509Certificate,
+} from 'node:crypto'
+import type { KeyObject } from 'node:crypto'
+import { promisify } from 'node:util'
+import * as x509 from '@peculiar/x509'
+
+x509.cryptoProvider.set(webcrypto)
+
+export { x509 }
+
+export const ecdsaP256 = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const
+
+export type LeafKeyKind = 'p256' | 'rsa2048'
+
+export interface NewKey {
+  /** PKCS#8 PEM. */
+  privatePem: string
+  publicKey: KeyObject
+}
+
+/** A fresh key pair; P-256 takes under a millisecond, RSA-2048 some 50 to 300 ms in a thread of Node's pool. */
+export async function newKey(kind: LeafKeyKind | 'ed25519'): Promise<NewKey> {
+  const { privateKey, publicKey } = await generate(kind)
+  return { privatePem: privateKey.export({ type: 'pkcs8', format: 'pem' }) as string, publicKey }
+}
+
+function generate(kind: LeafKeyKind | 'ed25519') {
+  switch (kind) {
+    case 'p256':
+      return promisify(generateKeyPair)('ec', { namedCurve: 'P-256' })
+    case 'rsa2048':
+      return promisify(generateKeyPair)('rsa', { modulusLength: 2048, publicExponent: 0x10001 })
+    case 'ed25519':
+      return promisify(generateKeyPair)('ed25519')
+  }
+}
+
+/** The SPKI DER of a public key. */
+export const spkiOf = (key: KeyObject): Buffer => key.export({ type: 'spki', format: 'der' })
+
+/** A P-256 private key as WebCrypto wants it for signing certificates and CRLs. */
+export async function signingKey(pem: string) {
+  const der = createPrivateKey(pem).export({ type: 'pkcs8', format: 'der' })
+  return webcrypto.subtle.importKey('pkcs8', der, ecdsaP256, false, ['sign'])
+}
+
+/**
+ * A random serial of 128 bits: hex, positive and minimal in DER as RFC 5280 §4.1.2.2 asks. The two top bits are fixed to 01, because
+ * @peculiar/x509 1.14 pads a set sign bit in certificates but not in CRLs, where the entry would then name a negative number.
+ */
+export function randomSerial(): string {
+  const bytes = randomBytes(16)
+  bytes[0] = ((bytes[0] as number) & 0x3f) | 0x40
+  return bytes.toString('hex')
+}
+
+/** Serials as Node, OpenSSL and CRLs write them, made comparable: lower-case hex without leading zeros or colons. */
+export function normalSerial(serial: string): string {
+  return serial
+    .toLowerCase()
+    .replaceAll(':', '')
+    .replace(/^0+(?=.)/, '')
+}
+
+/** SHA-256 over the DER, lower-case hex. */
+export function fingerprintOf(certificate: X509Certificate): string {
+  return normalFingerprint(certificate.fingerprint256)
+}
+
+export const normalFingerprint = (fingerprint: string) => fingerprint.toLowerCase().replaceAll(':', '')
+
+/** PEM with 64 columns and a final newline (RFC 7468). */
+export function toPem(label: string, der: Uint8Array | ArrayBuffer): string {
+  const base64 = Buffer.from(der as Uint8Array).toString('base64')
+  return `-----BEGIN ${label}-----\n${(base64.match(/.{1,64}/g) ?? []).join('\n')}\n-----END ${label}-----\n`
+}
+
+export { createPublicKey, X509Certificate }
