@@ -62,6 +62,7 @@ export class SqlClient {
     })
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
+        this.#child = undefined
         child.kill('SIGKILL')
         finish(() =>
           reject(
@@ -78,7 +79,6 @@ export class SqlClient {
         settle()
       }
       const onExit = () => {
-        this.#child = undefined
         finish(() => reject(new AppError('QUERY_MEMORY', 'the process of the query died: it needed too much memory')))
       }
       child.once('exit', onExit)
@@ -95,21 +95,19 @@ export class SqlClient {
   }
 
   #start(): Promise<ChildProcess> {
-    return new Promise((resolve, reject) => {
+    const started = new Promise<ChildProcess>((resolve, reject) => {
       const child = fork(
         programFile('tidegate-gateway-sql.js'),
         [this.#options.statePath, String(this.#options.memoryBytes)],
-        {
-          execArgv: ['--max-old-space-size=256'],
-          stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-        },
+        { execArgv: ['--max-old-space-size=256'], stdio: ['ignore', 'ignore', 'inherit', 'ipc'] },
       )
       child.once('exit', () => {
-        this.#child = undefined
+        if (this.#child === started) this.#child = undefined
         reject(new AppError('QUERY_PROCESS_FAILED', 'the process for queries did not start'))
       })
       child.once('error', reject)
       child.once('message', () => resolve(child))
     })
+    return started
   }
 }
