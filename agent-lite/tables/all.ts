@@ -1,13 +1,18 @@
 // Every table the agent has, in alphabetical order: the one list to extend when a table is added.
 import { cpuTime } from './cpu_time.ts'
+import { deviceTree } from './device_tree.ts'
 import { etcHosts } from './etc_hosts.ts'
 import { groups } from './groups.ts'
 import { kernelInfo } from './kernel_info.ts'
 import { kernelModules } from './kernel_modules.ts'
+import { listeningPorts } from './listening_ports.ts'
 import { loadAverage } from './load_average.ts'
 import { memoryInfo } from './memory_info.ts'
 import { mounts } from './mounts.ts'
+import { osVersion } from './os_version.ts'
+import { processOpenSockets } from './process_open_sockets.ts'
 import { processes } from './processes.ts'
+import { systemInfo } from './system_info.ts'
 import { time } from './time.ts'
 import { uptime } from './uptime.ts'
 import { userGroups } from './user_groups.ts'
@@ -16,14 +21,19 @@ import type { Table } from './define.ts'
 
 export const tables: readonly Table[] = [
   cpuTime,
+  deviceTree,
   etcHosts,
   groups,
   kernelInfo,
   kernelModules,
+  listeningPorts,
   loadAverage,
   memoryInfo,
   mounts,
+  osVersion,
+  processOpenSockets,
   processes,
+  systemInfo,
   time,
   uptime,
   userGroups,
