@@ -128,13 +128,14 @@ test.each([
   ["ATTACH DATABASE '/etc/passwd' AS x", /only one SELECT/],
   ['PRAGMA hard_heap_limit = 0', /only one SELECT/],
   ["-- a comment\nPRAGMA journal_mode = 'DELETE'", /only one SELECT/],
+  ['EXPLAIN PRAGMA hard_heap_limit = 0', /only one SELECT/],
   ["VACUUM INTO '/nowhere/x'", /only one SELECT/],
   ['SELECT 1; SELECT 2', /more than one statement/],
   ["SELECT load_extension('x')", /not authorized|no such function/],
   ['SELECT nope FROM processes', /no such column: nope/],
   ['SELECT * FROM absent', /no such table: absent/],
-  ['SELEC', /syntax error/],
-  ['', /./],
+  ['SELECT FROM', /syntax error/],
+  ['', /only one SELECT/],
 ])('refuses %j', (sql, message) => {
   expect(() => runSiteSql(state, sql, limits, nowMs)).toThrow(message)
 })

@@ -5,6 +5,8 @@ import { AppError } from '../../lib/errors.ts'
 import { blobCell, doubleCell, integerCell, type Cell } from '../../protocol/cells.ts'
 import { buildSiteTable } from './site-tables.ts'
 
+const selectStart = /^(explain\s+(query\s+plan\s+)?)?(select|with|values)\b/i
+
 export interface SqlLimits {
   maxRows: number
   maxBytes: number
@@ -20,12 +22,12 @@ export interface SqlResult {
  * Runs one statement that only reads. Throws AppError QUERY_INVALID with SQLite's own words, or QUERY_MEMORY.
  */
 export function runSiteSql(state: Database.Database, sql: string, limits: SqlLimits, nowMs: number): SqlResult {
+  // Before anything is prepared: some pragmas already act then.
+  if (!selectStart.test(withoutComments(sql))) throw notSelect()
   const memory = new Database(':memory:')
   try {
     const statement = prepareWithTables(memory, state, sql, nowMs)
-    if (!statement.reader || !statement.readonly || !/^\s*(select|with|values|explain)\b/i.test(withoutComments(sql))) {
-      throw new AppError('QUERY_INVALID', 'only one SELECT statement is allowed')
-    }
+    if (!statement.reader || !statement.readonly) throw notSelect()
     // Whatever the statement tries, the tables are now fixed.
     memory.pragma('query_only = ON')
     const columns = statement.columns().map((column) => column.name)
@@ -60,6 +62,10 @@ function prepareWithTables(
       if (missing === undefined || !buildSiteTable(memory, state, missing, nowMs)) throw error
     }
   }
+}
+
+function notSelect(): AppError {
+  return new AppError('QUERY_INVALID', 'only one SELECT statement is allowed')
 }
 
 function toCell(value: unknown): Cell {
