@@ -1,6 +1,10 @@
 // Every table the agent has, in alphabetical order: the one list to extend when a table is added.
+import { aptSources } from './apt_sources.ts'
 import { cpuTime } from './cpu_time.ts'
+import { crontab } from './crontab.ts'
+import { debPackages } from './deb_packages.ts'
 import { deviceTree } from './device_tree.ts'
+import { dnsResolvers } from './dns_resolvers.ts'
 import { etcHosts } from './etc_hosts.ts'
 import { groups } from './groups.ts'
 import { kernelInfo } from './kernel_info.ts'
@@ -20,8 +24,12 @@ import { users } from './users.ts'
 import type { Table } from './define.ts'
 
 export const tables: readonly Table[] = [
+  aptSources,
   cpuTime,
+  crontab,
+  debPackages,
   deviceTree,
+  dnsResolvers,
   etcHosts,
   groups,
   kernelInfo,
