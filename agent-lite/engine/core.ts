@@ -220,7 +220,7 @@ export class Core {
           this.#isPreparing = true
           const code = sqlite.c.sqlite3_prepare_v3(this.#db, start, -1, 0, out, out + 4)
           this.#isPreparing = false
-          if (code !== SQLITE.OK) throw this.#compileError(code, sql)
+          if (code !== SQLITE.OK) throw this.#compileError(code)
           return sqlite.pointerAt(out)
         }
         const statement = prepareAt(text)
@@ -247,18 +247,11 @@ export class Core {
     })
   }
 
-  #compileError(code: number, sql: string): AppError {
+  #compileError(code: number): AppError {
     if (this.#denied !== undefined)
       return invalid(this.#denied, 'send one SELECT; WITH, VALUES and EXPLAIN are allowed too')
     if (code === SQLITE.NOMEM) return this.#outOfMemory()
-    const offset = this.#sqlite.c.sqlite3_error_offset(this.#db)
-    const near =
-      offset > 0
-        ? Buffer.from(sql)
-            .toString('utf8', offset, offset + 40)
-            .split('\n')[0]
-        : undefined
-    return invalid(this.#message(), near ? `look at: ${near}` : undefined)
+    return invalid(this.#message())
   }
 
   #message(): string {

@@ -13,7 +13,6 @@ export interface SqliteExports {
   sqlite3_close_v2(db: Pointer): number
   sqlite3_limit(db: Pointer, id: number, value: number): number
   sqlite3_errmsg(db: Pointer): Pointer
-  sqlite3_error_offset(db: Pointer): number
   sqlite3_prepare_v3(db: Pointer, sql: Pointer, bytes: number, flags: number, statement: Pointer, tail: Pointer): number
   sqlite3_step(statement: Pointer): number
   sqlite3_finalize(statement: Pointer): number
