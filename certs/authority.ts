@@ -333,7 +333,7 @@ export async function list({ pki, site }: { pki: string; site?: string }): Promi
   const sites = existsSync(at.sites)
     ? (await readdir(at.sites)).filter((name) => existsSync(join(at.site(name), caFiles.index))).sort()
     : []
-  const listed = existsSync(at.root) ? [await read(at.root, undefined)] : []
+  const listed = existsSync(join(at.root, caFiles.index)) ? [await read(at.root, undefined)] : []
   for (const name of sites.filter((id) => !id.includes('.'))) listed.push(await read(at.site(name), name))
   if (listed.length === 0) {
     throw new AppError('CA_MISSING', `there is no CA in ${pki}`, {

@@ -124,14 +124,24 @@ export async function publishFolder(
   const staged = stagedNameOf(target) + randomBytes(6).toString('hex')
   try {
     await mkdir(staged, { mode: 0o700 })
-    for (const [name, file] of Object.entries(files)) await writeNew(join(staged, name), file)
-    await syncFolder(staged)
+    for (const [name, file] of Object.entries(files)) {
+      await mkdir(dirname(join(staged, name)), { recursive: true, mode: 0o700 })
+      await writeNew(join(staged, name), file)
+    }
+    const folders = new Set(Object.keys(files).flatMap((name) => foldersOf(join(staged, name), staged)))
+    for (const folder of folders) await syncFolder(folder)
     if (existsSync(target)) await rename(target, setAsideNameOf(target))
     await rename(staged, target)
     await syncFolder(parent)
   } finally {
     await finishReplacement(target, replacing, nowMs)
   }
+}
+
+/** The folders from that of a file up to `top`. */
+function foldersOf(path: string, top: string): string[] {
+  const folder = dirname(path)
+  return folder === top ? [top] : [folder, ...foldersOf(folder, top)]
 }
 
 const stagedNameOf = (target: string) => join(dirname(target), `.${basename(target)}.new-`)
