@@ -1,28 +1,32 @@
-import { cpSync, mkdtempSync, mkdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, expect, test } from 'vitest'
+import { afterAll, expect, test } from 'vitest'
 import { fixtureDevice, readTable } from '../../test/support/read-table.ts'
 import { Device } from '../sources/device.ts'
 import { processes } from './processes.ts'
 
-const lab = fixtureDevice('lab')
-const oneProcess = (pid: string, used?: string[]) =>
-  readTable(processes, { device: lab, where: { pid: [pid] }, ...(used && { used }) }).rows[0]
-
 const scratch: string[] = []
-afterEach(() => {
-  for (const folder of scratch.splice(0)) rmSync(folder, { recursive: true })
+afterAll(() => {
+  for (const folder of scratch) rmSync(folder, { recursive: true })
 })
 
-/** A copy of the captured processes that a test may change. */
+/** The captured processes, with the links that the repository keeps as a list; a test may change the copy. */
 function copyOfLab(): Device {
+  const { root: source } = fixtureDevice('lab')
   const root = mkdtempSync(join(tmpdir(), 'processes-'))
   scratch.push(root)
   const isNeeded = (path: string) => !/\/(fd|net|sys|expected)$/.test(path)
-  cpSync(lab.root, root, { recursive: true, verbatimSymlinks: true, filter: isNeeded })
+  cpSync(source, root, { recursive: true, verbatimSymlinks: true, filter: isNeeded })
+  for (const line of readFileSync(join(source, 'process-links'), 'utf8').trimEnd().split('\n')) {
+    const [, path = '', target = ''] = /^(\S+) (.*)$/.exec(line) ?? []
+    symlinkSync(target, join(root, path))
+  }
   return new Device(root)
 }
+
+const lab = copyOfLab()
+const oneProcess = (pid: string) => readTable(processes, { device: lab, where: { pid: [pid] } }).rows[0]
 
 test('reads every column of a process as ps shows it', () => {
   expect(oneProcess('7393')).toEqual({
