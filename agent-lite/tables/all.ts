@@ -1,5 +1,7 @@
 // Every table the agent has, in alphabetical order: the one list to extend when a table is added.
 import { aptSources } from './apt_sources.ts'
+import { arpCache } from './arp_cache.ts'
+import { authorizedKeys } from './authorized_keys.ts'
 import { cpuTime } from './cpu_time.ts'
 import { crontab } from './crontab.ts'
 import { debPackages } from './deb_packages.ts'
@@ -7,8 +9,11 @@ import { deviceTree } from './device_tree.ts'
 import { dnsResolvers } from './dns_resolvers.ts'
 import { etcHosts } from './etc_hosts.ts'
 import { groups } from './groups.ts'
+import { interfaceAddresses } from './interface_addresses.ts'
+import { interfaceDetails } from './interface_details.ts'
 import { kernelInfo } from './kernel_info.ts'
 import { kernelModules } from './kernel_modules.ts'
+import { knownHosts } from './known_hosts.ts'
 import { listeningPorts } from './listening_ports.ts'
 import { loadAverage } from './load_average.ts'
 import { memoryInfo } from './memory_info.ts'
@@ -16,6 +21,8 @@ import { mounts } from './mounts.ts'
 import { osVersion } from './os_version.ts'
 import { processOpenSockets } from './process_open_sockets.ts'
 import { processes } from './processes.ts'
+import { routes } from './routes.ts'
+import { suidBin } from './suid_bin.ts'
 import { systemInfo } from './system_info.ts'
 import { time } from './time.ts'
 import { uptime } from './uptime.ts'
@@ -25,6 +32,8 @@ import type { Table } from './define.ts'
 
 export const tables: readonly Table[] = [
   aptSources,
+  arpCache,
+  authorizedKeys,
   cpuTime,
   crontab,
   debPackages,
@@ -32,8 +41,11 @@ export const tables: readonly Table[] = [
   dnsResolvers,
   etcHosts,
   groups,
+  interfaceAddresses,
+  interfaceDetails,
   kernelInfo,
   kernelModules,
+  knownHosts,
   listeningPorts,
   loadAverage,
   memoryInfo,
@@ -41,6 +53,8 @@ export const tables: readonly Table[] = [
   osVersion,
   processOpenSockets,
   processes,
+  routes,
+  suidBin,
   systemInfo,
   time,
   uptime,
