@@ -45,3 +45,13 @@ function records(text = ''): string[][] {
 function isId(text: string): boolean {
   return /^\d{1,10}$/.test(text) && Number(text) <= 0xffff_ffff
 }
+
+/**
+ * The users whose own files a query is about: those of its uid constraint, else only the one the agent runs as, as in
+ * osquery. Without a home folder there is nothing to read.
+ */
+export function usersAskedFor(context: { device: Device; equals(column: 'uid'): string[] }): User[] {
+  const asked = context.equals('uid')
+  const uids = asked.length > 0 ? asked : [String(process.getuid?.() ?? 0)]
+  return readUsers(context.device).filter((user) => uids.includes(String(user.uid)) && user.directory.startsWith('/'))
+}
