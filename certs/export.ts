@@ -3,7 +3,7 @@
 import { X509Certificate } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
-import { basename, join } from 'node:path'
+import { basename, join, relative } from 'node:path'
 import { AppError } from '../lib/errors.ts'
 import { alreadyExists, publishFolder, readableFolder, readBounded, writeOut } from './files.ts'
 import type { NewFile } from './files.ts'
@@ -65,8 +65,28 @@ export async function exportBundle({
       ...(secret === true ? { secret } : {}),
     }
   }
+  await refuseForeignFiles(to, files)
   await publishFolder(to, files, force ? 'discard-old' : 'refuse', nowMs)
   return { files: Object.keys(files).map((name) => join(to, name)), missing }
+}
+
+/** --force replaces an earlier bundle, not whatever folder somebody named by mistake, nor a gateway that has issued since. */
+async function refuseForeignFiles(folder: string, files: Record<string, NewFile>): Promise<void> {
+  if (!existsSync(folder)) return
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true })
+  const foreign = entries
+    .filter((entry) => !entry.isDirectory())
+    .map((entry) => relative(folder, join(entry.parentPath, entry.name)))
+    .find((name) => !Object.hasOwn(files, name))
+  if (foreign === undefined) return
+  throw new AppError(
+    'BUNDLE_FOLDER_IN_USE',
+    `${folder} holds ${foreign}, which is not part of this bundle and would be lost`,
+    {
+      hint: 'give a folder that does not exist yet',
+      exit: 'certificate',
+    },
+  )
 }
 
 interface Wanted {

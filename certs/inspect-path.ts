@@ -59,7 +59,7 @@ async function filesBelow(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { withFileTypes: true, recursive: true })
   const paths = entries
     .filter((entry) => entry.isFile() && inspectable.has(extname(entry.name)))
-    .map((entry) => join(entry.parentPath ?? entry.path, entry.name))
+    .map((entry) => join(entry.parentPath, entry.name))
     .filter((path) => !/(^|\/)\.|\.replaced-/.test(path.slice(folder.length + 1)))
     .sort()
   if (paths.length > maxFiles)
