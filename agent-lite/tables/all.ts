@@ -22,8 +22,10 @@ import { osVersion } from './os_version.ts'
 import { processOpenSockets } from './process_open_sockets.ts'
 import { processes } from './processes.ts'
 import { routes } from './routes.ts'
+import { serialPorts } from './serial_ports.ts'
 import { suidBin } from './suid_bin.ts'
 import { systemInfo } from './system_info.ts'
+import { thermalZones } from './thermal_zones.ts'
 import { time } from './time.ts'
 import { uptime } from './uptime.ts'
 import { userGroups } from './user_groups.ts'
@@ -54,8 +56,10 @@ export const tables: readonly Table[] = [
   processOpenSockets,
   processes,
   routes,
+  serialPorts,
   suidBin,
   systemInfo,
+  thermalZones,
   time,
   uptime,
   userGroups,
