@@ -84,7 +84,7 @@ function explain(error: unknown): AppError {
   const message = (error as Error).message
   if ((error as { code?: string }).code === 'SQLITE_NOMEM' || /out of memory/.test(message)) {
     return new AppError('QUERY_MEMORY', 'the query needs more memory than it may use', {
-      hint: 'select fewer columns or rows, or raise query.memory in the configuration',
+      hint: 'select fewer columns or rows',
     })
   }
   const table = /^no such table: (.+)$/.exec(message)?.[1]

@@ -1,6 +1,8 @@
-// Hands statements to the sql process, one at a time, and kills the process at the time limit. A fresh one is started
-// for the next statement; the gateway's own threads never wait for a query.
+// Hands statements to the sql process, one at a time, and kills the process at its limit of time or memory. A fresh one
+// is started for the next statement; the gateway's own threads never wait for a query. Memory is watched from outside:
+// better-sqlite3 is built without memory statistics, so that SQLite's own heap limit has no effect.
 import { fork, type ChildProcess } from 'node:child_process'
+import { readFile } from 'node:fs/promises'
 import { AppError } from '../../lib/errors.ts'
 import { programFile } from '../../lib/program-file.ts'
 import type { Cell } from '../../protocol/cells.ts'
@@ -8,9 +10,11 @@ import { limits as protocolLimits } from '../../protocol/limits.ts'
 import type { SqlLimits, SqlResult } from './ad-hoc-sql.ts'
 import type { SqlReply, SqlRequest } from './sql-process.ts'
 
+const memoryCheckMs = 50
+
 export interface SqlClientOptions {
   statePath: string
-  /** Bound of SQLite's own memory in the process. */
+  /** Resident memory at which the process is killed. */
   memoryBytes: number
   /** Statements that may wait; one more is refused. */
   maxWaiting?: number
@@ -61,25 +65,31 @@ export class SqlClient {
       throw error
     })
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
+      const stop = (error: AppError) => {
         this.#child = undefined
         child.kill('SIGKILL')
-        finish(() =>
-          reject(
-            new AppError('QUERY_TIMEOUT', `the query ran longer than ${timeoutMs} ms and was stopped`, {
-              hint: 'narrow it, or raise the limit',
-            }),
-          ),
-        )
+        finish(() => reject(error))
+      }
+      const timer = setTimeout(() => {
+        const message = `the query ran longer than ${timeoutMs} ms and was stopped`
+        stop(new AppError('QUERY_TIMEOUT', message, { hint: 'narrow it, or raise the limit' }))
       }, timeoutMs)
+      const memoryWatch = setInterval(() => {
+        void residentBytes(child.pid).then((bytes) => {
+          if (!isSettled && bytes > this.#options.memoryBytes) stop(tooMuchMemory())
+        })
+      }, memoryCheckMs)
+      let isSettled = false
       const finish = (settle: () => void) => {
+        isSettled = true
         clearTimeout(timer)
+        clearInterval(memoryWatch)
         child.removeAllListeners('message')
         child.removeListener('exit', onExit)
         settle()
       }
       const onExit = () => {
-        finish(() => reject(new AppError('QUERY_MEMORY', 'the process of the query died: it needed too much memory')))
+        finish(() => reject(tooMuchMemory()))
       }
       child.once('exit', onExit)
       child.on('message', (reply: SqlReply) => {
@@ -96,11 +106,10 @@ export class SqlClient {
 
   #start(): Promise<ChildProcess> {
     const started = new Promise<ChildProcess>((resolve, reject) => {
-      const child = fork(
-        programFile('tidegate-gateway-sql.js'),
-        [this.#options.statePath, String(this.#options.memoryBytes)],
-        { execArgv: ['--max-old-space-size=256'], stdio: ['ignore', 'ignore', 'inherit', 'ipc'] },
-      )
+      const child = fork(programFile('tidegate-gateway-sql.js'), [this.#options.statePath], {
+        execArgv: ['--max-old-space-size=256'],
+        stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+      })
       child.once('exit', () => {
         if (this.#child === started) this.#child = undefined
         reject(new AppError('QUERY_PROCESS_FAILED', 'the process for queries did not start'))
@@ -110,4 +119,16 @@ export class SqlClient {
     })
     return started
   }
+}
+
+/** 0 where /proc does not tell. */
+async function residentBytes(pid: number | undefined): Promise<number> {
+  const statm = await readFile(`/proc/${pid}/statm`, 'utf8').catch(() => '')
+  return Number(statm.split(' ')[1] ?? 0) * 4096
+}
+
+function tooMuchMemory(): AppError {
+  return new AppError('QUERY_MEMORY', 'the query needed more memory than it may use and was stopped', {
+    hint: 'select fewer columns or rows',
+  })
 }

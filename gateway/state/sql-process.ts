@@ -1,5 +1,6 @@
 // A process of its own for ad-hoc SQL: a statement that runs too long can only be stopped by killing its process,
 // since SQLite inside a thread cannot be interrupted from outside.
+import { writeFileSync } from 'node:fs'
 import { setPriority } from 'node:os'
 import { openReadOnly } from '../../lib/sqlite/open.ts'
 import { AppError } from '../../lib/errors.ts'
@@ -15,15 +16,9 @@ export type SqlReply =
   | { ok: true; columns: string[]; rows: unknown[][]; truncated?: 'rows' | 'bytes' }
   | { ok: false; code: string; message: string; hint?: string }
 
-const [statePath = '', memoryBytes = '0'] = process.argv.slice(2)
+const [statePath = ''] = process.argv.slice(2)
 const state = openReadOnly(statePath)
-// Process-wide in SQLite: holds for the in-memory database of every query.
-state.pragma(`hard_heap_limit = ${Number(memoryBytes)}`)
-try {
-  setPriority(10)
-} catch {
-  // Not allowed to lower the priority: the limits still hold.
-}
+giveWay()
 
 process.on('message', ({ sql, limits, nowMs }: SqlRequest) => {
   let reply: SqlReply
@@ -37,3 +32,14 @@ process.on('message', ({ sql, limits, nowMs }: SqlRequest) => {
 })
 process.on('disconnect', () => process.exit(0))
 process.send?.('ready')
+
+/** The broker comes first: for the processor, and when the machine runs out of memory. */
+function giveWay(): void {
+  for (const lower of [() => setPriority(10), () => writeFileSync('/proc/self/oom_score_adj', '1000')]) {
+    try {
+      lower()
+    } catch {
+      // Not Linux, or not allowed: the limits of sql-client.ts still hold.
+    }
+  }
+}
