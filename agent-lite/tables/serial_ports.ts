@@ -52,7 +52,7 @@ export const serialPorts = defineTable({
       if (asked.length > 0 && !asked.includes(name)) continue
       const port = `${folder}/${name}`
       const text = (attribute: string) => device.textIfPresent(`${port}/${attribute}`)?.trim()
-      if (device.linkTarget(`${port}/device`) === undefined || text('type') === '0') continue
+      if (device.lstat(`${port}/device`) === undefined || text('type') === '0') continue
       const path = `/dev/${name}`
       const count = (label: string) => countOf(counts?.get(name), label)
       const parents = parentsOf(device, port)
