@@ -51,7 +51,7 @@ export const serialPorts = defineTable({
     for (const name of device.names(folder)) {
       if (asked.length > 0 && !asked.includes(name)) continue
       const port = `${folder}/${name}`
-      const text = (attribute: string) => device.textIfPresent(`${port}/${attribute}`)?.trim()
+      const text = (attribute: string) => orWarn(context, () => device.textIfPresent(`${port}/${attribute}`))?.trim()
       if (device.lstat(`${port}/device`) === undefined || text('type') === '0') continue
       const path = `/dev/${name}`
       const count = (label: string) => countOf(counts?.get(name), label)
@@ -59,16 +59,16 @@ export const serialPorts = defineTable({
       const usb = parents.find((parent) => device.lstat(`${parent}/idVendor`) !== undefined)
       const usbText = (attribute: string) =>
         (usb !== undefined && device.textIfPresent(`${usb}/${attribute}`)?.trim()) || null
-      const address = [text('port'), text('iomem_base')].find((each) => each !== undefined && !/^0x0+$/i.test(each))
+      const addresses = context.isUsed('address') ? [text('port'), text('iomem_base')] : []
       const holders = pids?.get(path)
       yield {
         name,
         path,
         by_id: stableNames?.get(name) ?? null,
         driver: driverOf(device, parents),
-        irq: integer(text('irq')),
-        address: address ?? null,
-        clock_hz: integer(text('uartclk')),
+        irq: context.isUsed('irq') ? integer(text('irq')) : null,
+        address: addresses.find((each) => each !== undefined && !/^0x0+$/i.test(each)) ?? null,
+        clock_hz: context.isUsed('clock_hz') ? integer(text('uartclk')) : null,
         tx: count('tx'),
         rx: count('rx'),
         frame_errors: count('fe'),

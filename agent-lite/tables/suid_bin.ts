@@ -31,6 +31,7 @@ export const suidBin = defineTable({
       const waiting = [folder]
       for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
         const inside = next
+        context.checkpoint()
         for (const name of orWarn(context, () => device.names(inside)) ?? []) {
           context.checkpoint()
           const path = `${inside}/${name}`

@@ -102,7 +102,7 @@ function hardware(
     if (device.textIfPresent('/sys/class/dmi/id/sys_vendor')?.trim().toLowerCase() !== 'lenovo') return row
     return { ...row, hardware_model: row.hardware_version, hardware_version: row.hardware_model }
   }
-  const tree = readDeviceTree(device)
+  const tree = orWarn(context, () => readDeviceTree(device))
   return {
     hardware_vendor: tree?.compatible[0]?.split(',')[0] ?? null,
     hardware_model: tree?.model ?? '',

@@ -32,7 +32,7 @@ export const thermalZones = defineTable({
       const zone = `${folder}/${name}`
       const text = (attribute: string) =>
         orWarn(context, () => device.textIfPresent(`${zone}/${attribute}`))?.trim() ?? null
-      const attributes = device.names(zone)
+      const attributes = orWarn(context, () => device.names(zone)) ?? []
       const limit = (kind: string) => {
         const limits = attributes
           .filter((attribute) => /^trip_point_\d+_type$/.test(attribute) && text(attribute) === kind)
@@ -48,7 +48,9 @@ export const thermalZones = defineTable({
         passive_celsius: context.isUsed('passive_celsius') ? limit('passive') : null,
         hot_celsius: context.isUsed('hot_celsius') ? limit('hot') : null,
         critical_celsius: context.isUsed('critical_celsius') ? limit('critical') : null,
-        cooling_active: context.isUsed('cooling_active') ? coolingActive(device, zone, attributes) : null,
+        cooling_active: context.isUsed('cooling_active')
+          ? (orWarn(context, () => coolingActive(device, zone, attributes)) ?? null)
+          : null,
       }
     }
   },
