@@ -8,7 +8,9 @@ import { debPackages } from './deb_packages.ts'
 import { deviceTree } from './device_tree.ts'
 import { dnsResolvers } from './dns_resolvers.ts'
 import { etcHosts } from './etc_hosts.ts'
+import { file } from './file.ts'
 import { groups } from './groups.ts'
+import { hash } from './hash.ts'
 import { interfaceAddresses } from './interface_addresses.ts'
 import { interfaceDetails } from './interface_details.ts'
 import { kernelInfo } from './kernel_info.ts'
@@ -42,7 +44,9 @@ export const tables: readonly Table[] = [
   deviceTree,
   dnsResolvers,
   etcHosts,
+  file,
   groups,
+  hash,
   interfaceAddresses,
   interfaceDetails,
   kernelInfo,
