@@ -21,6 +21,10 @@ import { loadAverage } from './load_average.ts'
 import { memoryInfo } from './memory_info.ts'
 import { mounts } from './mounts.ts'
 import { osVersion } from './os_version.ts'
+import { osqueryFlags } from './osquery_flags.ts'
+import { osqueryInfo } from './osquery_info.ts'
+import { osqueryRegistry } from './osquery_registry.ts'
+import { osquerySchedule } from './osquery_schedule.ts'
 import { processOpenSockets } from './process_open_sockets.ts'
 import { processes } from './processes.ts'
 import { routes } from './routes.ts'
@@ -57,6 +61,10 @@ export const tables: readonly Table[] = [
   memoryInfo,
   mounts,
   osVersion,
+  osqueryFlags,
+  osqueryInfo,
+  osqueryRegistry(() => tables),
+  osquerySchedule,
   processOpenSockets,
   processes,
   routes,
