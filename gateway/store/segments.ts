@@ -1,0 +1,412 @@
+// Forms segments and keeps them until the centre's receipt.
+// Invariants: one transaction stores the file, moves the cursors past what is in it and takes its events out of the
+// outbox; a formed file never changes, so after a crash the identical bytes are sent; reading, compression and signing
+// happen before that transaction; cursors of receipts move only with a verified receipt.
+import { AppError } from '../../lib/errors.ts'
+import type { Database } from '../../lib/sqlite/open.ts'
+import type { Epoch, SiteId } from '../../protocol/ids.ts'
+import type { Signer } from '../../protocol/jws.ts'
+import { limits } from '../../protocol/limits.ts'
+import type { Receipt } from '../../protocol/receipts.ts'
+import { encodeSegment, type Lane, type SegmentInput } from '../../protocol/segments.ts'
+import { SeqRanges } from '../../protocol/seq-ranges.ts'
+import type { JournalReader, StoredRecord } from '../journal/read.ts'
+import { newestTables } from '../state/read.ts'
+import { chooseLane } from '../uplink/lanes.ts'
+import { readCursor, writeCursor } from './cursors.ts'
+import { changedLedgerLines, markLedgerTold, type LedgerLine } from './ledger.ts'
+import { readOutbox, removeFromOutbox } from './outbox.ts'
+
+export interface SegmentSources {
+  site: Database.Database
+  journal: JournalReader
+  /** The same journal, read only, for counting. */
+  journalDatabase: Database.Database
+  state: Database.Database
+}
+
+export interface SegmentsOptions {
+  site: SiteId
+  signer: Signer
+  /** The state lane opens when more JSON than this waits in history. */
+  stateLaneAboveBytes: number
+  stateRoundEveryMs: number
+  /** Segments with a receipt are kept up to this many bytes, in case the centre goes back to a backup. */
+  keepReceiptedBytes: number
+}
+
+export interface FormedSegment {
+  n: number
+  lane: Lane
+  sha256: string
+  file: Uint8Array
+  formedMs: number
+}
+
+export interface Backlog {
+  answers: number
+  events: number
+  history: number
+  /** Estimated from the newest records. */
+  historyBytes: number
+  oldestMs: number | undefined
+  /** Formed and without a receipt. */
+  segments: number
+  segmentBytes: number
+}
+
+interface Content {
+  lane: Lane
+  lines: string[]
+  records: SegmentInput['records']
+  cursors: { answers: number; history: number; state: number }
+  seqs: Map<string, SeqRanges>
+  outboxUpTo: number | undefined
+  ledger: LedgerLine[]
+}
+
+/** What limits.segmentBodyBytes leaves after a generous margin for one more line. */
+const maxBodyBytes = limits.segmentBodyBytes - 2 * limits.envelopeBytes
+const maxItems = limits.itemsPerSegment - 1000
+const tablesPerRead = 20
+
+export class Segments {
+  readonly #site: Database.Database
+  readonly #journal: JournalReader
+  readonly #state: Database.Database
+  readonly #options: SegmentsOptions
+  readonly #sql: ReturnType<typeof prepareSite>
+  readonly #counts: ReturnType<typeof prepareCounts>
+  readonly chain: Epoch
+  /** Compressed bytes per byte of JSON lines, learnt from the segments made. */
+  #ratio = 0.2
+  #stateRoundUpTo = 0
+  #stateRoundEndedMs = -Infinity
+
+  constructor({ site, journal, journalDatabase, state }: SegmentSources, chain: Epoch, options: SegmentsOptions) {
+    this.#site = site
+    this.#journal = journal
+    this.#state = state
+    this.#options = options
+    this.chain = chain
+    this.#sql = prepareSite(site)
+    this.#counts = prepareCounts(journalDatabase)
+  }
+
+  /** The oldest segment without a receipt, or from `fromN` on when the centre asks for older ones again. */
+  pending(fromN?: number): FormedSegment | undefined {
+    const row = (fromN === undefined ? this.#sql.oldestOpen.get() : this.#sql.from.get(fromN)) as
+      | { n: number; lane: Lane; sha256: string; file: Buffer; formed_ms: number }
+      | undefined
+    return row === undefined
+      ? undefined
+      : { n: row.n, lane: row.lane, sha256: row.sha256, file: row.file, formedMs: row.formed_ms }
+  }
+
+  /** Forms the next segment from what waits; undefined when nothing does. `targetBytes` is the size of the file. */
+  async formNext(targetBytes: number, nowMs: number): Promise<FormedSegment | undefined> {
+    for (let target = targetBytes; ; target /= 2) {
+      const content = this.#collect(target / this.#ratio, nowMs)
+      if (content === undefined) return undefined
+      const last = this.#sql.last.get() as { n: number; sha256: string } | undefined
+      const n = (last?.n ?? 0) + 1
+      const input: SegmentInput = {
+        site: this.#options.site,
+        chain: this.chain,
+        n,
+        lane: content.lane,
+        prev: last?.sha256 ?? null,
+        createdMs: nowMs,
+        codec: 'br',
+        records: content.records,
+        lines: content.lines,
+      }
+      const { file, sha256 } = await encodeSegment(input, this.#options.signer)
+      const rawBytes = content.lines.reduce((sum, line) => sum + line.length + 1, 0)
+      if (rawBytes > 10_000) this.#ratio = Math.min(1, Math.max(0.01, file.byteLength / rawBytes))
+      // A guess at the ratio that was far off: once more, with the ratio now known.
+      if (file.byteLength > targetBytes * 4 && content.lines.length > 1 && target > 1024) continue
+      this.#store(n, sha256, file, content, nowMs)
+      return { n, lane: content.lane, sha256, file, formedMs: nowMs }
+    }
+  }
+
+  /**
+   * Takes a receipt whose signature was verified. Throws AppError RECEIPT_WRONG when it does not fit what was sent.
+   */
+  commitReceipt(receipt: Receipt, jws: string): void {
+    if (receipt.chain !== this.chain) {
+      throw new AppError('RECEIPT_WRONG', `a receipt for chain ${receipt.chain}, this gateway's is ${this.chain}`)
+    }
+    const segment = this.#sql.byN.get(receipt.upTo) as
+      { n: number; sha256: string; answers_formed: number; history_formed: number } | undefined
+    if (segment === undefined || segment.sha256 !== receipt.sha256) {
+      throw new AppError(
+        'RECEIPT_WRONG',
+        `a receipt for segment ${receipt.upTo} with hash ${receipt.sha256.slice(0, 12)}…, but that segment ${segment === undefined ? 'is not here' : 'is another'}`,
+      )
+    }
+    this.#site.transaction(() => {
+      for (const open of this.#sql.openUpTo.all(receipt.upTo) as { n: number; seqs: string }[]) this.#forward(open.seqs)
+      this.#sql.setReceipt.run(jws, receipt.upTo)
+      const before = this.receiptedUpTo()
+      writeCursor(this.#site, 'answersReceipted', Math.max(segment.answers_formed, before.answers))
+      writeCursor(this.#site, 'historyReceipted', Math.max(segment.history_formed, before.history))
+      this.#dropOld()
+    })()
+  }
+
+  /** Up to which journal id the centre has everything. */
+  receiptedUpTo(): { answers: number; history: number } {
+    return {
+      answers: readCursor(this.#site, 'answersReceipted'),
+      history: readCursor(this.#site, 'historyReceipted'),
+    }
+  }
+
+  /** What waits to go up. Counts are exact. */
+  backlog(): Backlog {
+    const historyFormed = readCursor(this.#site, 'historyFormed')
+    const answersFormed = readCursor(this.#site, 'answersFormed')
+    const { last, bytesEach } = this.#counts.newest.get() as { last: number | null; bytesEach: number | null }
+    const answersAfter = (id: number) => (this.#counts.answers.get(id) as { count: number }).count
+    // Ids have no holes, so that records after a cursor need not be counted one by one.
+    const history = Math.max(0, (last ?? 0) - historyFormed - answersAfter(historyFormed))
+    const oldest = [
+      this.#counts.oldestHistory.get(historyFormed) as { ms: number } | undefined,
+      this.#counts.oldestAnswer.get(answersFormed) as { ms: number } | undefined,
+    ].flatMap((row) => (row === undefined ? [] : [row.ms]))
+    const open = this.#sql.openTotals.get() as { count: number; bytes: number; oldest: number | null }
+    if (open.oldest !== null) oldest.push(open.oldest)
+    return {
+      answers: answersAfter(answersFormed),
+      events: (this.#sql.countEvents.get() as { count: number }).count,
+      history,
+      historyBytes: Math.round(history * (bytesEach ?? 0)),
+      oldestMs: oldest.length === 0 ? undefined : Math.min(...oldest),
+      segments: open.count,
+      segmentBytes: open.bytes,
+    }
+  }
+
+  /** A journal that was made anew counts from 1 again: positions in the old one would skip its records. */
+  restartWhenJournalIsNew(): void {
+    const newestId = this.#journal.newestId()
+    const names = ['answersSeen', 'answersFormed', 'historyFormed', 'answersReceipted', 'historyReceipted', 'stateFormed'] as const
+    if (names.every((name) => readCursor(this.#site, name) <= newestId)) return
+    this.#site.transaction(() => {
+      for (const name of names) writeCursor(this.#site, name, 0)
+      // Receipts of old segments must not move the new positions.
+      this.#site.prepare('UPDATE segment SET answers_formed = 0, history_formed = 0').run()
+    })()
+  }
+
+  #collect(rawBytes: number, nowMs: number): Content | undefined {
+    const historyFormed = readCursor(this.#site, 'historyFormed')
+    const answersSeen = readCursor(this.#site, 'answersSeen')
+    const answersFormed = readCursor(this.#site, 'answersFormed')
+    const stateFormed = Math.max(readCursor(this.#site, 'stateFormed'), historyFormed)
+    const newest = newestTables(this.#state, stateFormed, 1)[0]
+    const lane = chooseLane({
+      hasAnswers:
+        (this.#counts.oldestAnswer.get(answersFormed) !== undefined && answersFormed < answersSeen) ||
+        readOutbox(this.#site, 1).length > 0,
+      hasHistory: this.#counts.oldestHistory.get(historyFormed) !== undefined,
+      isFarBehind: this.#historyExceeds(historyFormed, this.#options.stateLaneAboveBytes),
+      hasNewerTables: newest !== undefined,
+      isInStateRound: stateFormed < this.#stateRoundUpTo,
+      sinceStateRoundMs: nowMs - this.#stateRoundEndedMs,
+      stateRoundEveryMs: this.#options.stateRoundEveryMs,
+    })
+    const cursors = { answers: answersFormed, history: historyFormed, state: stateFormed }
+    switch (lane) {
+      case undefined:
+        return undefined
+      case 'answers':
+        return this.#collectAnswers(rawBytes, cursors, answersSeen)
+      case 'state':
+        return this.#collectState(rawBytes, cursors, nowMs)
+      case 'history':
+        return this.#collectHistory(rawBytes, cursors)
+    }
+  }
+
+  #collectAnswers(rawBytes: number, cursors: Content['cursors'], answersSeen: number): Content {
+    const events = readOutbox(this.#site, maxItems / 2)
+    const content = emptyContent('answers', cursors)
+    content.lines.push(...events.map((event) => event.line))
+    content.outboxUpTo = events.at(-1)?.id
+    // An answer that has not moved its query on waits for that: the centre learns of both together.
+    this.#takeRecords(content, 'answers', cursors.answers, rawBytes, answersSeen)
+    if (content.records !== null) cursors.answers = content.records.to
+    return content
+  }
+
+  #collectHistory(rawBytes: number, cursors: Content['cursors']): Content {
+    const content = emptyContent('history', cursors)
+    const isDrained = this.#takeRecords(content, 'history', cursors.history, rawBytes)
+    if (content.records !== null) cursors.history = content.records.to
+    if (isDrained) {
+      content.ledger = changedLedgerLines(this.#site, this.#journal.ledger(), 1000)
+      content.lines.push(...content.ledger.map((entry) => entry.line))
+    }
+    return content
+  }
+
+  #collectState(rawBytes: number, cursors: Content['cursors'], nowMs: number): Content {
+    const content = emptyContent('state', cursors)
+    if (cursors.state >= this.#stateRoundUpTo) this.#stateRoundUpTo = newestChange(this.#state)
+    let bytes = 0
+    reading: for (;;) {
+      const tables = newestTables(this.#state, cursors.state, tablesPerRead)
+      for (const { journalId, item } of tables) {
+        const line = JSON.stringify(item)
+        if (content.lines.length > 0 && bytes + line.length > Math.min(rawBytes, maxBodyBytes)) break reading
+        // One table that no segment can hold stays out of this lane; its records are in history all the same.
+        if (line.length <= maxBodyBytes) content.lines.push(line)
+        bytes += line.length
+        cursors.state = journalId
+        if (journalId >= this.#stateRoundUpTo) break reading
+      }
+      if (tables.length < tablesPerRead) break
+    }
+    if (cursors.state >= this.#stateRoundUpTo) this.#stateRoundEndedMs = nowMs
+    return content
+  }
+
+  /** Adds record lines until there are enough. Returns whether all that wait were taken. */
+  #takeRecords(content: Content, only: 'answers' | 'history', afterId: number, rawBytes: number, upToId = Infinity) {
+    const limit = maxItems - content.lines.length
+    const maxBytes = Math.min(rawBytes, maxBodyBytes)
+    const records = this.#journal.after(afterId, { only, limit, maxBytes }).filter((record) => record.id <= upToId)
+    const [first, last] = [records[0], records.at(-1)]
+    if (first === undefined || last === undefined) return true
+    content.records = { from: first.id, to: last.id, count: records.length }
+    let bytes = 0
+    for (const record of records) {
+      content.lines.push(recordLine(record))
+      bytes += record.body.length
+      if (record.epoch === null || record.seq === null) continue
+      const key = `${record.device}\n${record.epoch}`
+      const ranges = content.seqs.get(key) ?? new SeqRanges()
+      ranges.add(record.seq)
+      content.seqs.set(key, ranges)
+    }
+    return records.length < limit && bytes < maxBytes
+  }
+
+  #historyExceeds(afterId: number, bytes: number): boolean {
+    let sum = 0
+    for (const { size } of this.#counts.historySizes.iterate(afterId) as Iterable<{ size: number }>) {
+      sum += size
+      if (sum > bytes) return true
+    }
+    return false
+  }
+
+  #store(n: number, sha256: string, file: Buffer, content: Content, nowMs: number): void {
+    this.#site.transaction(() => {
+      this.#sql.insert.run({
+        n,
+        lane: content.lane,
+        file,
+        sha256,
+        items: content.lines.length,
+        nowMs,
+        answersFormed: content.cursors.answers,
+        historyFormed: content.cursors.history,
+        seqs: JSON.stringify([...content.seqs].map(([key, ranges]) => [...key.split('\n'), ranges.toJSON()])),
+      })
+      writeCursor(this.#site, 'answersFormed', content.cursors.answers)
+      writeCursor(this.#site, 'historyFormed', content.cursors.history)
+      writeCursor(this.#site, 'stateFormed', content.cursors.state)
+      if (content.outboxUpTo !== undefined) removeFromOutbox(this.#site, content.outboxUpTo)
+      markLedgerTold(this.#site, content.ledger)
+    })()
+  }
+
+  #forward(seqsJson: string): void {
+    for (const [device, epoch, ranges] of JSON.parse(seqsJson) as [string, string, [number, number][]][]) {
+      const row = this.#sql.getForwarded.get(device, epoch) as { ranges: string } | undefined
+      const all = new SeqRanges(row === undefined ? [] : (JSON.parse(row.ranges) as [number, number][]))
+      for (const [from, to] of ranges) all.addRange(from, to)
+      this.#sql.setForwarded.run(device, epoch, JSON.stringify(all.toJSON()))
+    }
+  }
+
+  /** The newest segment stays in any case: its hash is the next one's `prev`. */
+  #dropOld(): void {
+    const rows = this.#sql.receipted.all() as { n: number; bytes: number }[]
+    let kept = 0
+    for (const { n, bytes } of rows.slice(1)) {
+      kept += bytes
+      if (kept > this.#options.keepReceiptedBytes) this.#sql.drop.run(n)
+    }
+  }
+}
+
+function emptyContent(lane: Lane, cursors: Content['cursors']): Content {
+  return { lane, lines: [], records: null, cursors, seqs: new Map(), outboxUpTo: undefined, ledger: [] }
+}
+
+/** A record's segment line. The body is the journal's own JSON, written in one line by the journal worker. */
+function recordLine(row: StoredRecord): string {
+  const head = {
+    t: 'record',
+    device: row.device,
+    ...(row.epoch === null ? {} : { epoch: row.epoch }),
+    receivedAtMs: row.receivedAtMs,
+    ...(row.clock === null ? {} : { clock: row.clock }),
+  }
+  return `${JSON.stringify(head).slice(0, -1)},"record":${row.body}}`
+}
+
+function newestChange(state: Database.Database): number {
+  return (state.prepare('SELECT max(journal_id) AS id FROM latest').get() as { id: number | null }).id ?? 0
+}
+
+function prepareSite(database: Database.Database) {
+  return {
+    last: database.prepare('SELECT n, sha256 FROM segment ORDER BY n DESC LIMIT 1'),
+    byN: database.prepare('SELECT n, sha256, answers_formed, history_formed FROM segment WHERE n = ?'),
+    oldestOpen: database.prepare(
+      'SELECT n, lane, sha256, file, formed_ms FROM segment WHERE receipt IS NULL ORDER BY n LIMIT 1',
+    ),
+    from: database.prepare('SELECT n, lane, sha256, file, formed_ms FROM segment WHERE n = ?'),
+    openUpTo: database.prepare('SELECT n, seqs FROM segment WHERE receipt IS NULL AND n <= ?'),
+    openTotals: database.prepare(
+      'SELECT count(*) AS count, coalesce(sum(length(file)), 0) AS bytes, min(formed_ms) AS oldest FROM segment WHERE receipt IS NULL',
+    ),
+    insert: database.prepare(`
+      INSERT INTO segment (n, lane, file, sha256, items, formed_ms, answers_formed, history_formed, seqs)
+      VALUES (@n, @lane, @file, @sha256, @items, @nowMs, @answersFormed, @historyFormed, @seqs)`),
+    setReceipt: database.prepare('UPDATE segment SET receipt = ? WHERE receipt IS NULL AND n <= ?'),
+    receipted: database.prepare(
+      'SELECT n, length(file) AS bytes FROM segment WHERE receipt IS NOT NULL ORDER BY n DESC',
+    ),
+    drop: database.prepare('DELETE FROM segment WHERE n = ?'),
+    countEvents: database.prepare('SELECT count(*) AS count FROM outbox'),
+    getForwarded: database.prepare('SELECT ranges FROM forwarded WHERE device = ? AND epoch = ?'),
+    setForwarded: database.prepare(
+      'INSERT INTO forwarded (device, epoch, ranges) VALUES (?, ?, ?) ON CONFLICT (device, epoch) DO UPDATE SET ranges = excluded.ranges',
+    ),
+  }
+}
+
+function prepareCounts(journal: Database.Database) {
+  return {
+    historySizes: journal.prepare(
+      'SELECT octet_length(body) AS size FROM record WHERE id > ? AND is_answer = 0 ORDER BY id',
+    ),
+    newest: journal.prepare(
+      'SELECT max(id) AS last, avg(size) AS bytesEach FROM (SELECT id, octet_length(body) AS size FROM record ORDER BY id DESC LIMIT 200)',
+    ),
+    answers: journal.prepare('SELECT count(*) AS count FROM record WHERE is_answer = 1 AND id > ?'),
+    oldestHistory: journal.prepare(
+      'SELECT received_ms AS ms FROM record WHERE id > ? AND is_answer = 0 ORDER BY id LIMIT 1',
+    ),
+    oldestAnswer: journal.prepare(
+      'SELECT received_ms AS ms FROM record WHERE id > ? AND is_answer = 1 ORDER BY id LIMIT 1',
+    ),
+  }
+}

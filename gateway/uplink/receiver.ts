@@ -1,0 +1,92 @@
+// Fetches the centre's commands by long poll, on a connection of its own. The position in the centre's queue is stored
+// with the commands, in one transaction: none is lost and none comes twice.
+import { Backoff } from '../../lib/backoff.ts'
+import type { Logger } from '../../lib/log.ts'
+import { CentreUnreachable, type CentreClient } from './centre-client.ts'
+import type { LinkStatus } from './link-status.ts'
+import { Pause } from './pause.ts'
+
+export interface ReceiverOptions {
+  centre: Pick<CentreClient, 'commands'>
+  /** Last number that is stored. */
+  cursor: number
+  /** Stores commands and the new position; commands are older first. */
+  accept: (commands: { n: number; jws: string }[], cursor: number) => Promise<void>
+  link: LinkStatus
+  log: Logger
+  /** How long the centre may hold a poll. */
+  waitMs: number
+  backoff?: Backoff
+  now?: () => number
+}
+
+/** An empty answer that came sooner than this is followed by a wait: a server that does not hold polls is not hammered. */
+const shortestPollMs = 1000
+
+export class Receiver {
+  readonly #options: ReceiverOptions
+  readonly #backoff: Backoff
+  readonly #now: () => number
+  readonly #pause = new Pause()
+  #cursor: number
+  #isStopping = false
+  #loop: Promise<void> | undefined
+
+  constructor(options: ReceiverOptions) {
+    this.#options = options
+    this.#cursor = options.cursor
+    this.#backoff = options.backoff ?? new Backoff({ baseMs: 1000, maxMs: 120_000 })
+    this.#now = options.now ?? Date.now
+  }
+
+  start(): void {
+    this.#loop = this.#run()
+  }
+
+  /** Call after closing the connection: a poll may be open for half a minute. */
+  async stop(): Promise<void> {
+    this.#isStopping = true
+    this.#pause.wake()
+    await this.#loop
+  }
+
+  async #run(): Promise<void> {
+    const { link, log } = this.#options
+    while (!this.#isStopping) {
+      let pauseMs: number
+      try {
+        pauseMs = await this.#poll()
+        this.#backoff.reset()
+      } catch (error) {
+        if (this.#isStopping) return
+        const unreachable = error instanceof CentreUnreachable ? error : undefined
+        if (unreachable) link.down(unreachable.message)
+        else log.error({ err: error }, 'cannot store commands')
+        pauseMs = Math.max(this.#backoff.nextMs(), unreachable?.retryAfterMs ?? 0)
+        link.onceUp(() => this.#pause.wake())
+      }
+      if (pauseMs > 0 && !this.#isStopping) await this.#pause.wait(pauseMs)
+    }
+  }
+
+  async #poll(): Promise<number> {
+    const { centre, accept, link, log, waitMs } = this.#options
+    const startedMs = this.#now()
+    const { commands, upTo } = await centre.commands(this.#cursor, waitMs)
+    link.up()
+    const fresh = commands.filter(({ n }) => n > this.#cursor).sort((left, right) => left.n - right.n)
+    const last = fresh.at(-1)
+    if (last !== undefined) {
+      await accept(fresh, last.n)
+      this.#cursor = last.n
+      return 0
+    }
+    if (upTo < this.#cursor) {
+      // Numbers that the centre gives anew after it was set back must not be taken for old ones. Ids tell repeats apart.
+      log.warn({ cursor: this.#cursor, upTo }, "the centre's queue of commands is shorter than it was: following it")
+      await accept([], upTo)
+      this.#cursor = upTo
+    }
+    return Math.max(0, shortestPollMs - (this.#now() - startedMs))
+  }
+}
