@@ -135,7 +135,8 @@ export class Engine {
       if (memoryHeldBytes > memoryKeptBytes) await this.#drop()
       return { ...outcome, rows }
     } catch (error) {
-      throw ended ?? (await this.#explain(error, running))
+      const reason = await this.#explain(error, running)
+      throw ended ?? reason
     } finally {
       this.#onRows = undefined
       options.signal?.removeEventListener('abort', abort)

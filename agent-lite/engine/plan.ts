@@ -31,6 +31,8 @@ export interface Plan {
   /** Estimate for SQLite's join order. */
   rows: number
   isRequiredMissing: boolean
+  /** A table of users' files, and no user is named. */
+  isUserMissing: boolean
   /** Keys of the columns that the statement looks at, directly or through an alias. */
   used: ReadonlySet<string>
 }
@@ -41,8 +43,12 @@ const costs = {
   otherOnIndex: { cost: 10_000, rows: 100 },
   additional: { cost: 100_000, rows: 100 },
   fullScan: { cost: 1_000_000, rows: 1000 },
+  // Above any join order that names the user.
+  userMissing: { cost: 1e12, rows: 1000 },
   requiredMissing: { cost: 1e15, rows: 1_000_000 },
 }
+
+const userKeys = new Set(['uid', 'username'])
 
 /** Decides for one table reference. `used` is SQLite's colUsed. */
 export function plan(layout: Layout, terms: readonly Term[], used: bigint): Plan {
@@ -53,7 +59,15 @@ export function plan(layout: Layout, terms: readonly Term[], used: bigint): Plan
     return [{ term: index, column, operator: term.operator, isIn }]
   })
   const isRequiredMissing = layout.hasRequired && !pushed.some(({ column }) => column.spec.required)
-  return { layout, pushed, isRequiredMissing, used: usedKeys(layout, used), ...costOf(pushed, isRequiredMissing) }
+  const isUserMissing = layout.table.userData === true && !pushed.some(({ column }) => userKeys.has(column.key))
+  return {
+    layout,
+    pushed,
+    isRequiredMissing,
+    isUserMissing,
+    used: usedKeys(layout, used),
+    ...(isRequiredMissing ? costs.requiredMissing : isUserMissing ? costs.userMissing : costOf(pushed)),
+  }
 }
 
 // One bit per column; the 64th stands for all columns from there on.
@@ -71,8 +85,7 @@ function isPushable({ spec }: LaidOutColumn, term: Term): boolean {
   return term.collation === 'BINARY' || term.collation === spec.collate
 }
 
-function costOf(pushed: readonly PushedTerm[], isRequiredMissing: boolean): { cost: number; rows: number } {
-  if (isRequiredMissing) return costs.requiredMissing
+function costOf(pushed: readonly PushedTerm[]): { cost: number; rows: number } {
   const onIndex = pushed.filter(({ column }) => column.spec.index || column.spec.required)
   if (onIndex.some(({ operator }) => operator === '=')) return costs.equalOnIndex
   if (onIndex.length > 0) return costs.otherOnIndex

@@ -227,7 +227,7 @@ export class Sqlite {
   }
 
   #reserve(byteCount: number): boolean {
-    if (byteCount > this.#scratchBytes) {
+    if (byteCount > this.#scratchBytes || this.#scratch === 0) {
       this.c.sqlite3_free(this.#scratch)
       const size = Math.max(4096, byteCount)
       this.#scratch = this.c.sqlite3_malloc(size)

@@ -37,6 +37,9 @@ interface Repeated {
 // Keeps a repeated scan's memory bounded; beyond it the reader simply runs again.
 const repeatedRowsMax = 20_000
 
+// Others see only their own files anyway.
+const isRoot = process.geteuid?.() === 0
+
 const operators = new Map<number, ConstraintOperator>([
   [2, '='],
   [4, '>'],
@@ -218,6 +221,11 @@ export class VirtualTables {
       const { table } = chosen.layout
       if (chosen.isRequiredMissing) {
         return this.#error(at, `Table ${table.name} was queried without a required column in the WHERE clause`)
+      }
+      if (chosen.isUserMissing && isRoot) {
+        this.host?.context.warn(
+          `The ${table.name} table returns data based on the current user by default, consider JOINing against the users table`,
+        )
       }
       const asked = ask(chosen, this.#arguments(chosen, argc, argv))
       if (asked.isEmpty) return SQLITE.OK

@@ -49,10 +49,7 @@ export function compareVersions(left: string, right: string, rules: VersionRules
     if (rules.ranksDelimiters && rankA !== rankB) return rankA - rankB
   }
   if (left.length === right.length) return difference
-  return (
-    (rules.readsRemainder ? compareRemainder(left, right, common, difference, rules) : undefined) ??
-    left.length - right.length
-  )
+  return compareRemainder(left, right, common, difference, rules) ?? left.length - right.length
 }
 
 function compareEpochs(left: string, right: string): number {
@@ -71,7 +68,9 @@ function compareRemainder(
   const isLeftLonger = left.length > right.length
   const [longer, shorter] = isLeftLonger ? [left, right] : [right, left]
   const sign = isLeftLonger ? 1 : -1
-  switch (longer.charAt(common)) {
+  const next = longer.charAt(common)
+  if (!rules.readsRemainder) return difference !== 0 && rank(next) > 0 ? difference : undefined
+  switch (next) {
     case '~':
       return -sign
     case '-':
@@ -85,19 +84,26 @@ function compareRemainder(
   }
 }
 
+const flavours = new Map<string, VersionRules>([
+  ['ARCH', versionRules.VERSION_ARCH],
+  ['DPKG', versionRules.VERSION_DPKG],
+  ['RHEL', versionRules.VERSION_RHEL],
+])
+
 export const versionFunctions: readonly SqlFunction[] = [
   {
     name: 'version_compare',
     argumentCount: -1,
-    call: (left, right, flavour = '') => {
+    call: (left, right, flavour) => {
       if (typeof left !== 'string' || typeof right !== 'string') {
         throw new SqlFunctionError('Must provide two version strings to compare.')
       }
+      if (flavour === undefined) return BigInt(Math.sign(compareVersions(left, right, plain)))
       if (typeof flavour !== 'string') throw new SqlFunctionError('The optional third parameter is not a string.')
-      const rules =
-        flavour === '' ? plain : versionRules[`VERSION_${flavour.toUpperCase()}` as keyof typeof versionRules]
-      if (rules === undefined)
-        throw new SqlFunctionError(`Unknown version flavor '${flavour}': use ARCH, DPKG or RHEL.`)
+      const rules = flavours.get(flavour.toUpperCase())
+      if (rules === undefined) {
+        throw new SqlFunctionError('The optional third parameter does not match one of: (ARCH, DPKG, RHEL).')
+      }
       return BigInt(Math.sign(compareVersions(left, right, rules)))
     },
   },
