@@ -1,5 +1,7 @@
 // Everything that signs: root, sites, devices, servers, revocation. Each call either ends with all its files in place or changes nothing
 // that a peer would see. The order is always: index (what may exist), then the folder with the key (what does exist), then the CRL.
+import { X509Certificate } from 'node:crypto'
+import type { KeyObject } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { mkdir, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -10,6 +12,7 @@ import { indexJson, readIndex, writeIndex } from './ca-index.ts'
 import type { CaIndex, IndexEntry, RevocationReason } from './ca-index.ts'
 import { crlDays, signCrl } from './crl.ts'
 import { publicKeyOfCsr } from './csr.ts'
+import { normalFingerprint, normalSerial } from './encodings.ts'
 import { alreadyExists, finishReplacement, publishFolder, recoverFolder, replaceFile, withLock } from './files.ts'
 import type { NewFile } from './files.ts'
 import { caFiles, centreFiles, layoutOf, leafFiles, signingFiles } from './layout.ts'
@@ -20,7 +23,7 @@ import type { ServerNames } from './server-names.ts'
 import { signCertificate } from './sign-certificate.ts'
 import { chooseValidity, dayMs } from './validity.ts'
 import type { ValidityWish } from './validity.ts'
-import { createPublicKey, newKey, normalSerial, signingKey, X509Certificate } from './x509.ts'
+import { newKey, signingKey } from './x509.ts'
 import type { LeafKeyKind } from './x509.ts'
 
 interface Common {
@@ -173,7 +176,7 @@ interface LeafWish extends Common {
   role: Role
   id: string
   folder: string
-  key: { publicKey: ReturnType<typeof createPublicKey>; privatePem?: string }
+  key: { publicKey: KeyObject; privatePem?: string }
   altNames?: ReturnType<typeof subjectAltNames>
 }
 
@@ -277,7 +280,8 @@ export async function revoke(options: RevokeWish): Promise<Revoked> {
         },
       )
     }
-    if (meant.some((entry) => entry.sha256 === sha256Of(ca))) {
+    const ownSha256 = normalFingerprint(ca.certificate.fingerprint256)
+    if (meant.some((entry) => entry.sha256 === ownSha256)) {
       throw new AppError('ROOT_NOT_REVOCABLE', 'a root CA cannot revoke itself: nobody would be left to believe it', {
         hint: 'take it out of the trust files of every device, gateway and coordinator',
         exit: 'certificate',
@@ -302,8 +306,6 @@ export async function revoke(options: RevokeWish): Promise<Revoked> {
     }
   })
 }
-
-const sha256Of = (ca: Ca) => ca.certificate.fingerprint256.toLowerCase().replaceAll(':', '')
 
 function describeMeant(subject: RevokeWish['subject'], serial: string | undefined): string {
   return [

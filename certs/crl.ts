@@ -1,10 +1,11 @@
 // Signs the list of a CA's revoked certificates (RFC 5280 §5). Always whole, never a delta, so that any one copy on any path is enough.
 import type { CaIndex, IndexEntry } from './ca-index.ts'
 import { revocationReasons } from './ca-index.ts'
+import { toPem } from './encodings.ts'
 import { authorityKeyIdentifier } from './sign-certificate.ts'
 import type { Issuer } from './sign-certificate.ts'
 import { backdateMs, dayMs } from './validity.ts'
-import { ecdsaP256, toPem, x509 } from './x509.ts'
+import { ecdsaP256, x509 } from './x509.ts'
 
 export const crlDays = 30
 const crlNumberOid = '2.5.29.20'
@@ -53,14 +54,4 @@ function derInteger(value: number): Buffer {
   if (Number.parseInt(hex.slice(0, 2), 16) > 0x7f) hex = `00${hex}`
   const bytes = Buffer.from(hex, 'hex')
   return Buffer.concat([Buffer.from([0x02, bytes.length]), bytes])
-}
-
-/** The CRL number of a list (RFC 5280 §5.2.3), or undefined where it has none or one beyond 2^53. */
-export function crlNumberOf(crl: x509.X509Crl): number | undefined {
-  const value = crl.getExtension(crlNumberOid)?.value
-  if (value === undefined) return undefined
-  const [tag, length, ...bytes] = Buffer.from(value)
-  if (tag !== 0x02 || length !== bytes.length || length === 0) return undefined
-  const number = Number(`0x${Buffer.from(bytes).toString('hex')}`)
-  return Number.isSafeInteger(number) ? number : undefined
 }

@@ -2,6 +2,7 @@
 import { createPublicKey } from 'node:crypto'
 import type { KeyObject } from 'node:crypto'
 import { AppError } from '../lib/errors.ts'
+import { readPem } from './pem.ts'
 import { x509 } from './x509.ts'
 
 const maxCsrBytes = 64 * 1024
@@ -22,7 +23,9 @@ export async function publicKeyOfCsr(csr: Buffer | string): Promise<KeyObject> {
   let request: x509.Pkcs10CertificateRequest
   let isProven: boolean
   try {
-    const der = bytes[0] === 0x30 ? bytes : x509.PemConverter.decodeFirst(bytes.toString('latin1'))
+    const der =
+      bytes[0] === 0x30 ? bytes : readPem(bytes).blocks.find(({ label }) => label.endsWith('CERTIFICATE REQUEST'))?.der
+    if (der === undefined) throw new Error('no CERTIFICATE REQUEST block')
     request = new x509.Pkcs10CertificateRequest(der)
     isProven = await request.verify()
   } catch (error) {

@@ -143,7 +143,7 @@ async function compareWithIndex(path: string, crl: Buffer, trust: readonly X509C
   try {
     const index = await readIndex(folder)
     const own = new X509Certificate(await readBounded(join(folder, caFiles.cert)))
-    const list = await RevocationList.load(crl, (trust.find((ca) => ca.raw.equals(own.raw)) ?? own).raw)
+    const list = RevocationList.load(crl, (trust.find((ca) => ca.raw.equals(own.raw)) ?? own).raw)
     const missing = index.certificates.filter((entry) => entry.revokedAt !== undefined && !list.isRevoked(entry.serial))
     if (missing.length === 0) return []
     return [
@@ -164,7 +164,7 @@ async function compareWithIndex(path: string, crl: Buffer, trust: readonly X509C
 /** Files near the inspected ones; each is read once, however many devices a site has. Unreadable ones are reported as files of their own. */
 class Neighbourhood {
   readonly #files = new Map<string, Promise<Buffer | undefined>>()
-  readonly #lists = new Map<string, Promise<RevocationList | undefined>>()
+  readonly #lists = new Map<string, RevocationList | undefined>()
 
   #read(path: string): Promise<Buffer | undefined> {
     const known =
@@ -206,9 +206,12 @@ class Neighbourhood {
       const bytes = await this.#read(file)
       for (const ca of bytes === undefined ? [] : trust) {
         const id = `${file} ${ca.fingerprint256}`
-        const loading = this.#lists.get(id) ?? RevocationList.load(bytes as Buffer, ca.raw).catch(() => undefined)
-        this.#lists.set(id, loading)
-        const list = await loading
+        if (!this.#lists.has(id))
+          this.#lists.set(
+            id,
+            attempt(() => RevocationList.load(bytes as Buffer, ca.raw)),
+          )
+        const list = this.#lists.get(id)
         if (list !== undefined) found.push({ list, ca })
       }
     }

@@ -4,14 +4,16 @@ import { createPrivateKey, createPublicKey, X509Certificate } from 'node:crypto'
 import type { KeyObject } from 'node:crypto'
 import { AppError } from '../lib/errors.ts'
 import { keyWeakness, publicKeyOfCsr } from './csr.ts'
+import { toPem } from './encodings.ts'
 import { finding } from './findings.ts'
 import type { Finding } from './findings.ts'
 import { inspectCertificates, signsFor } from './inspect-certificate.ts'
 import type { CertificateContext } from './inspect-certificate.ts'
 import { derLength, readPem } from './pem.ts'
 import type { PemBlock } from './pem.ts'
-import { parseCrl, RevocationList } from './revocation.ts'
-import { toPem, x509 } from './x509.ts'
+import { parseCrl, RevocationList, subjectDerOf } from './revocation.ts'
+import type { ParsedCrl } from './revocation.ts'
+import { x509 } from './x509.ts'
 
 export type FileKind = 'certificate' | 'private key' | 'public key' | 'revocation list' | 'certificate request'
 
@@ -221,70 +223,67 @@ function describeKey(key: KeyObject): string {
     .join(' ')
 }
 
-async function inspectCrl({ der }: PemBlock, { trust, nowMs }: InspectContext): Promise<Inspection> {
-  let list: x509.X509Crl
-  let facts: string[]
-  const findings: Finding[] = []
+function inspectCrl({ der }: PemBlock, { trust, nowMs }: InspectContext): Inspection {
   const renew = 'tidegate certs revoke --site SITE --refresh signs a new one'
+  let list: ParsedCrl
+  let issuer: string
   try {
     list = parseCrl(der)
-    const { thisUpdate, nextUpdate, entries, issuer } = list
-    facts = [
-      `revocation list of ${issuer}, ${entries.length} revoked, to be renewed by ${nextUpdate?.toISOString() ?? '(no date)'}`,
-    ]
-    if (nextUpdate !== undefined && nowMs > nextUpdate.getTime()) {
-      findings.push(
-        finding(
-          'CRL_STALE',
-          `the list should have been renewed by ${nextUpdate.toISOString()}; tidegate goes on using it, other software refuses everybody`,
-          renew,
-        ),
-      )
-    }
-    if (nowMs < thisUpdate.getTime()) {
-      findings.push(
-        finding(
-          'CRL_NOT_YET_VALID',
-          `the list was signed for ${thisUpdate.toISOString()}, and here it is earlier`,
-          'set the clock of this machine (timedatectl)',
-        ),
-      )
-    }
+    issuer = new x509.Name(list.issuer).getField('CN').join('+')
   } catch (error) {
     return {
       facts: [],
       findings: [finding('CRL_INVALID', `the revocation list cannot be read: ${(error as Error).message}`, renew)],
     }
   }
-  const issuers = trust.filter((ca) => list.issuer === subjectText(ca))
+  const findings: Finding[] = []
+  const renewBy = Number.isFinite(list.nextUpdateMs) ? new Date(list.nextUpdateMs).toISOString() : '(no date)'
+  if (nowMs > list.nextUpdateMs) {
+    findings.push(
+      finding(
+        'CRL_STALE',
+        `the list should have been renewed by ${renewBy}; tidegate goes on using it, other software refuses everybody`,
+        renew,
+      ),
+    )
+  }
+  if (nowMs < list.thisUpdateMs) {
+    findings.push(
+      finding(
+        'CRL_NOT_YET_VALID',
+        `the list was signed for ${new Date(list.thisUpdateMs).toISOString()}, and here it is earlier`,
+        'set the clock of this machine (timedatectl)',
+      ),
+    )
+  }
+  const issuers = trust.filter((ca) => isNamed(ca, list.issuer))
   if (issuers.length === 0) {
     findings.push(
       finding(
         'CRL_UNCHECKED',
-        `the CA that signed the list (${list.issuer}) is not at hand`,
+        `the CA that signed the list (${issuer}) is not at hand`,
         'give it: --ca sites/SITE/ca.pem',
       ),
     )
-    return { facts, findings }
-  }
-  const refusals: string[] = []
-  for (const ca of issuers) {
+  } else {
+    const ca = issuers.find((one) => list.isSignedBy(one)) ?? (issuers[0] as X509Certificate)
     try {
-      await RevocationList.load(der, ca.raw)
-      return { facts, findings }
+      RevocationList.load(der, ca.raw)
     } catch (error) {
-      refusals.push((error as Error).message)
+      findings.push(finding('CRL_INVALID', (error as Error).message, renew))
     }
   }
-  findings.push(finding('CRL_INVALID', refusals[0] as string, renew))
+  const facts = [
+    `revocation list number ${list.number ?? '(none)'} of ${issuer}, ${list.revokedAtMs.size} revoked, to be renewed by ${renewBy}`,
+  ]
   return { facts, findings }
 }
 
-function subjectText(certificate: X509Certificate): string | undefined {
+function isNamed(certificate: X509Certificate, name: Buffer): boolean {
   try {
-    return new x509.X509Certificate(certificate.raw).subject
+    return subjectDerOf(certificate).equals(name)
   } catch {
-    return undefined
+    return false
   }
 }
 

@@ -3,6 +3,7 @@
 // one site cannot pose as another or as the coordinator.
 import type { DetailedPeerCertificate, PeerCertificate, TLSSocket } from 'node:tls'
 import { AppError } from '../lib/errors.ts'
+import { normalFingerprint, normalSerial } from './encodings.ts'
 import { isIdOfRole, isRole } from './roles.ts'
 import type { Role } from './roles.ts'
 
@@ -88,11 +89,11 @@ export function identityOf(certificate: PeerCertificate | DetailedPeerCertificat
   return {
     id,
     role,
-    serial: certificate.serialNumber.toLowerCase().replace(/^0+(?=.)/, ''),
+    serial: normalSerial(certificate.serialNumber),
     notBeforeMs: Date.parse(certificate.valid_from),
     notAfterMs: Date.parse(certificate.valid_to),
-    fingerprint256: plainHex(certificate.fingerprint256),
-    issuerFingerprint256: issuer?.fingerprint256 === undefined ? null : plainHex(issuer.fingerprint256),
+    fingerprint256: normalFingerprint(certificate.fingerprint256),
+    issuerFingerprint256: issuer?.fingerprint256 === undefined ? null : normalFingerprint(issuer.fingerprint256),
     issuerCn,
     issuerRole: expected,
   }
@@ -101,8 +102,6 @@ export function identityOf(certificate: PeerCertificate | DetailedPeerCertificat
 function isLeaf(role: Role): role is PeerIdentity['role'] {
   return role === 'device' || role === 'gateway' || role === 'coordinator'
 }
-
-const plainHex = (fingerprint: string) => fingerprint.toLowerCase().replaceAll(':', '')
 
 /** Untrusted text for a message: quoted, bounded, without control characters. */
 const show = (value: unknown) => JSON.stringify(value ?? null).slice(0, 80)

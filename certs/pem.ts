@@ -1,8 +1,8 @@
 // Reads PEM (RFC 7468) strictly and says what is wrong with it. Programs read PEM through OpenSSL, which is lenient here and silent there;
 // this reader exists for inspect, and any text but the one OpenSSL itself would write leaves at least a note.
+import { toPem } from './encodings.ts'
 import { finding } from './findings.ts'
 import type { Finding } from './findings.ts'
-import { toPem } from './x509.ts'
 
 export interface PemBlock {
   label: string

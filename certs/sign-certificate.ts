@@ -1,10 +1,12 @@
 // The certificate profile of each role (RFC 5280), and the one place where certificates are signed.
+import { X509Certificate } from 'node:crypto'
 import type { KeyObject } from 'node:crypto'
+import { normalFingerprint, toPem } from './encodings.ts'
 import { usagesOfRole } from './roles.ts'
 import type { Role } from './roles.ts'
 import type { subjectAltNames } from './server-names.ts'
 import type { Validity } from './validity.ts'
-import { ecdsaP256, fingerprintOf, randomSerial, spkiOf, toPem, x509, X509Certificate } from './x509.ts'
+import { ecdsaP256, randomSerial, spkiOf, x509 } from './x509.ts'
 import type { signingKey } from './x509.ts'
 import type { IndexEntry } from './ca-index.ts'
 
@@ -60,7 +62,7 @@ export async function signCertificate(wish: ToSign, issuer: Issuer | { selfKey: 
       role: wish.role,
       notBefore: wish.validity.notBefore.toISOString(),
       notAfter: wish.validity.notAfter.toISOString(),
-      sha256: fingerprintOf(new X509Certificate(der)),
+      sha256: normalFingerprint(new X509Certificate(der).fingerprint256),
     },
   }
 }

@@ -1,13 +1,6 @@
 // The only door to @peculiar/x509: it looks for WebCrypto in a global that Node 18 does not have, so Node's own is set here, once.
 // All CA and default leaf keys are ECDSA P-256; old devices may bring RSA-2048.
-import {
-  createPrivateKey,
-  createPublicKey,
-  generateKeyPair,
-  randomBytes,
-  webcrypto,
-  X509Certificate,
-} from 'node:crypto'
+import { createPrivateKey, generateKeyPair, randomBytes, webcrypto } from 'node:crypto'
 import type { KeyObject } from 'node:crypto'
 import { promisify } from 'node:util'
 import * as x509 from '@peculiar/x509'
@@ -61,26 +54,3 @@ export function randomSerial(): string {
   bytes[0] = ((bytes[0] as number) & 0x3f) | 0x40
   return bytes.toString('hex')
 }
-
-/** Serials as Node, OpenSSL and CRLs write them, made comparable: lower-case hex without leading zeros or colons. */
-export function normalSerial(serial: string): string {
-  return serial
-    .toLowerCase()
-    .replaceAll(':', '')
-    .replace(/^0+(?=.)/, '')
-}
-
-/** SHA-256 over the DER, lower-case hex. */
-export function fingerprintOf(certificate: X509Certificate): string {
-  return normalFingerprint(certificate.fingerprint256)
-}
-
-export const normalFingerprint = (fingerprint: string) => fingerprint.toLowerCase().replaceAll(':', '')
-
-/** PEM with 64 columns and a final newline (RFC 7468). */
-export function toPem(label: string, der: Uint8Array | ArrayBuffer): string {
-  const base64 = Buffer.from(der as Uint8Array).toString('base64')
-  return `-----BEGIN ${label}-----\n${(base64.match(/.{1,64}/g) ?? []).join('\n')}\n-----END ${label}-----\n`
-}
-
-export { createPublicKey, X509Certificate }

@@ -1,0 +1,106 @@
+// A strict reader of DER (X.690): what decides who is let in is not read with a lenient parser. @peculiar/x509 1.14 silently drops the
+// extensions of a CRL without nextUpdate, and takes bytes that no DER encoder writes.
+
+export interface DerValue {
+  tag: number
+  content: Buffer
+  /** Tag, length and content. */
+  raw: Buffer
+}
+
+export const derTags = {
+  integer: 0x02,
+  bitString: 0x03,
+  octetString: 0x04,
+  oid: 0x06,
+  utcTime: 0x17,
+  generalizedTime: 0x18,
+  sequence: 0x30,
+  boolean: 0x01,
+  context0: 0xa0,
+} as const
+
+/** The one value that fills `bytes`; throws RangeError for anything else. */
+export function readDer(bytes: Buffer): DerValue {
+  const value = readAt(bytes, 0)
+  if (value.raw.length !== bytes.length) throw new RangeError(`${bytes.length - value.raw.length} bytes follow its end`)
+  return value
+}
+
+/** The values inside a SEQUENCE, SET or explicit tag. */
+export function derChildren(parent: DerValue): DerValue[] {
+  const children: DerValue[] = []
+  for (let at = 0; at < parent.content.length;) {
+    const child = readAt(parent.content, at)
+    children.push(child)
+    at += child.raw.length
+  }
+  return children
+}
+
+function readAt(bytes: Buffer, start: number): DerValue {
+  const tag = bytes[start]
+  const first = bytes[start + 1]
+  if (tag === undefined || first === undefined) throw new RangeError('it ends too early')
+  if ((tag & 0x1f) === 0x1f)
+    throw new RangeError(`it has the tag 0x${tag.toString(16)}, which no certificate or list uses`)
+  let headerBytes = 2
+  let length = first
+  if (first >= 0x80) {
+    const lengthBytes = first & 0x7f
+    headerBytes += lengthBytes
+    if (lengthBytes === 0 || lengthBytes > 4 || bytes.length < start + headerBytes)
+      throw new RangeError('a length cannot be read')
+    length = bytes.readUIntBE(start + 2, lengthBytes)
+    if (length < 0x80 || length < 2 ** (8 * (lengthBytes - 1)))
+      throw new RangeError('a length is not written as DER asks')
+  }
+  const end = start + headerBytes + length
+  if (end > bytes.length) throw new RangeError('it ends too early')
+  return { tag, content: bytes.subarray(start + headerBytes, end), raw: bytes.subarray(start, end) }
+}
+
+/** Dotted text of an OBJECT IDENTIFIER. */
+export function derOid(value: DerValue): string {
+  expectTag(value, derTags.oid)
+  const arcs: number[] = []
+  let arc = 0
+  for (const byte of value.content) {
+    arc = arc * 128 + (byte & 0x7f)
+    if (byte < 0x80) {
+      arcs.push(arc)
+      arc = 0
+    }
+  }
+  const [head = 0, ...rest] = arcs
+  const top = Math.min(2, Math.floor(head / 40))
+  return [top, head - top * 40, ...rest].join('.')
+}
+
+/** Milliseconds of a UTCTime or GeneralizedTime as RFC 5280 §4.1.2.5 writes them: in UTC, with seconds, without fractions. */
+export function derTimeMs(value: DerValue): number {
+  if (value.tag !== derTags.utcTime && value.tag !== derTags.generalizedTime)
+    throw new RangeError(`a time is expected, not tag 0x${value.tag.toString(16)}`)
+  const text = value.content.toString('latin1')
+  const full = value.tag === derTags.utcTime ? `${Number(text.slice(0, 2)) < 50 ? '20' : '19'}${text}` : text
+  const iso = full.replace(/^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/, '$1-$2-$3T$4:$5:$6Z')
+  const ms = iso === full ? NaN : Date.parse(iso)
+  if (Number.isNaN(ms)) throw new RangeError(`${JSON.stringify(text.slice(0, 20))} is not a time`)
+  return ms
+}
+
+/** Lower-case hex of a non-negative INTEGER without leading zeros. */
+export function derSerial(value: DerValue): string {
+  expectTag(value, derTags.integer)
+  const [first, second] = value.content
+  if (first === undefined || first >= 0x80 || (first === 0 && second !== undefined && second < 0x80))
+    throw new RangeError('a number is negative or not written as DER asks')
+  return value.content.toString('hex').replace(/^0+(?=.)/, '')
+}
+
+export function expectTag(value: DerValue | undefined, tag: number): DerValue {
+  if (value?.tag === tag) return value
+  throw new RangeError(
+    `tag 0x${tag.toString(16)} is expected${value === undefined ? ', and it ends' : `, not 0x${value.tag.toString(16)}`}`,
+  )
+}
