@@ -56,6 +56,8 @@ export function* openSockets(scan: Scan, { pids, withOrphans, withOwners }: Sock
     else if (namespace !== undefined) namespaces.set(namespace, [pid])
   }
   if (namespaces.size === 0 && hidden.length > 0) namespaces.set('0', hidden)
+  // A join asks for one process at a time, and most hold no socket.
+  if (!withOrphans && owners.size === 0) return
 
   for (const [namespace, members] of namespaces)
     for (const socket of socketsSeenByAny(scan, refused, members)) {
