@@ -155,7 +155,7 @@ test('everything but one SELECT is refused by name', () => {
     expect(`${sql} → ${engine.error(sql)}`).toBe(`${sql} → QUERY_INVALID: ${message}`)
   }
   expect(engine.error(`SELECT 1 --${'x'.repeat(32_768)}`)).toBe(
-    'QUERY_INVALID: the SQL has 32 KiB, the limit is 32 KiB',
+    'QUERY_INVALID: the SQL has 32779 bytes, the limit is 32768',
   )
   expect(engine.error(`SELECT ${Array(257).fill('1').join()}`)).toMatch(/more than 256 columns/)
   expect(engine.rows('SELECT 1')).toEqual([[1]])
@@ -195,7 +195,7 @@ test('rows are handed over in batches while the statement runs', () => {
 })
 
 test('a value that is too large fails the query, a result cell at 1 MiB, any other at 4 MiB', () => {
-  expect(engine.error('SELECT zeroblob(1048577)')).toBe('QUERY_MEMORY: a value has 1 MiB, the limit is 1 MiB')
+  expect(engine.error('SELECT zeroblob(1048577)')).toBe('QUERY_MEMORY: a value has 1048577 bytes, the limit is 1048576')
   expect(engine.rows('SELECT length(hex(zeroblob(1048577)))')).toEqual([[2_097_154]])
   expect(engine.error('SELECT length(randomblob(4194305))')).toMatch(/^QUERY_MEMORY: a value inside .* 4 MiB$/)
   expect(engine.error('SELECT length(group_concat(hex(randomblob(9000)))) FROM n')).toMatch(/^QUERY_MEMORY/)
@@ -256,6 +256,14 @@ test('a cancelled query ends as cancelled', () => {
   expect(engine.error(endless, { isCancelled: () => ++asks > 3 })).toBe('QUERY_CANCELLED: the query was cancelled')
   asks = 0
   expect(engine.error('SELECT * FROM n', { isCancelled: () => ++asks > 3 })).toMatch(/^QUERY_CANCELLED/)
+})
+
+test('after a stack overflow inside a statement the engine refuses to go on', async () => {
+  const deep = (n: number): number => deep(n + 1) + 1
+  const table = testTable('deep', { n: { type: 'BIGINT' } }, () => [{ n: deep(0) }])
+  const { error } = await testCore([table])
+  expect(error('SELECT n FROM deep')).toMatch(/^ENGINE_DIED: the SQL engine failed: table deep: Maximum call stack/)
+  expect(error('SELECT 1')).toBe('ENGINE_DIED: the SQL engine failed: it failed before')
 })
 
 test('statistics tell time and memory of the statement', () => {

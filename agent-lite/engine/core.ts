@@ -1,7 +1,6 @@
 // SQL over the agent's tables, in the calling thread: an in-memory SQLite connection, one SELECT at a time, with limits
-// on time, memory, rows and bytes. It blocks while a statement runs; the worker exists for that. After an error that is
-// not an AppError's doing (`isBroken`) the instance must be thrown away.
-import { readFileSync } from 'node:fs'
+// on time, memory, rows and bytes. It blocks while a statement runs; the worker exists for that. After ENGINE_DIED the
+// instance must be thrown away: C code may have stopped half way.
 import { performance } from 'node:perf_hooks'
 import { AppError } from '../../lib/errors.ts'
 import { formatBytes, formatDuration } from '../../lib/units.ts'
@@ -10,11 +9,13 @@ import { limits } from '../../protocol/limits.ts'
 import type { Device } from '../sources/device.ts'
 import type { Table } from '../tables/define.ts'
 import { authorize } from './authorizer.ts'
+import { threadCpuMs } from './cpu-time.ts'
 import { registerFunctions } from './functions/register.ts'
 import type { CoreQuery, Prepared, QueryColumn, QueryOutcome } from './query.ts'
-import { SQLITE, Sqlite } from './sqlite.ts'
+import { SQLITE, Sqlite, SqliteMemoryError } from './sqlite.ts'
 import { columnCell } from './values.ts'
 import { VirtualTables } from './virtual-tables.ts'
+import { Warnings } from './warnings.ts'
 
 export interface CoreOptions {
   tables: readonly Table[]
@@ -29,8 +30,6 @@ const valueMaxBytes = 4 * 1_048_576
 // Virtual machine steps between two looks at the clock: some 50 µs on a PC, 1 ms on a small ARM board.
 const stepsPerTick = 2000
 const batch = { rows: 500, bytes: 65_536 }
-const warningsMax = 100
-const warningMaxLength = 1024
 
 export class Core {
   readonly #sqlite: Sqlite
@@ -67,10 +66,6 @@ export class Core {
     return this.#sqlite.memoryBytes
   }
 
-  get isBroken(): boolean {
-    return this.#isBroken
-  }
-
   close(): void {
     this.#sqlite.c.sqlite3_close_v2(this.#db)
   }
@@ -82,13 +77,14 @@ export class Core {
       // The plan that SQLite settled on is only told by EXPLAIN: "SCAN f VIRTUAL TABLE INDEX 3:".
       const missing = new Set<string>()
       const isExplain = /^\s*explain\b/i.test(sql)
-      this.#withStatement(isExplain ? sql : `EXPLAIN QUERY PLAN ${sql}`, (statement) => {
+      const listPlans = (statement: number): void => {
         while (this.#sqlite.c.sqlite3_step(statement) === SQLITE.ROW) {
           const detail = String(columnCell(this.#sqlite, statement, 3).cell)
           const plan = this.#tables.plans[Number(/ VIRTUAL TABLE INDEX ([0-9]+):/.exec(detail)?.[1])]
           if (plan?.isRequiredMissing) missing.add(plan.layout.table.name)
         }
-      })
+      }
+      this.#withStatement(sql, listPlans, isExplain ? '' : 'EXPLAIN QUERY PLAN ')
       const tables = [...this.#tablesRead].sort().map((name) => ({ name, isRequiredMissing: missing.has(name) }))
       return { columns, tables }
     })
@@ -193,9 +189,9 @@ export class Core {
     return verdict.code
   }
 
-  #withStatement<T>(sql: string, work: (statement: number) => T): T {
+  #withStatement<T>(sql: string, work: (statement: number) => T, prefix = ''): T {
     const { c } = this.#sqlite
-    const statement = this.#compile(sql)
+    const statement = this.#compile(sql, prefix)
     try {
       return work(statement)
     } finally {
@@ -203,17 +199,17 @@ export class Core {
     }
   }
 
-  #compile(sql: string): number {
+  #compile(sql: string, prefix: string): number {
     const byteCount = Buffer.byteLength(sql)
     if (byteCount > limits.sqlBytes) {
-      throw invalid(`the SQL has ${formatBytes(byteCount)}, the limit is ${formatBytes(limits.sqlBytes)}`)
+      throw invalid(`the SQL has ${byteCount} bytes, the limit is ${limits.sqlBytes}`)
     }
     if (sql.includes('\0')) throw invalid('the SQL contains a NUL character')
     const sqlite = this.#sqlite
     this.#tables.reset()
     this.#denied = undefined
     this.#tablesRead = new Set()
-    return sqlite.withCString(sql, (text) => {
+    return sqlite.withCString(prefix + sql, (text) => {
       const out = sqlite.allocate(8)
       try {
         const prepareAt = (start: number): number => {
@@ -300,11 +296,9 @@ export class Core {
       const value = columnCell(this.#sqlite, statement, index)
       byteCount += value.byteCount
       if (value.byteCount > limits.cellBytes) {
-        throw new AppError(
-          'QUERY_MEMORY',
-          `a value has ${formatBytes(value.byteCount)}, the limit is ${formatBytes(limits.cellBytes)}`,
-          { hint: 'take a part of it with substr()' },
-        )
+        throw new AppError('QUERY_MEMORY', `a value has ${value.byteCount} bytes, the limit is ${limits.cellBytes}`, {
+          hint: 'take a part of it with substr()',
+        })
       }
       return value.cell
     })
@@ -313,14 +307,18 @@ export class Core {
 
   #fail(error: unknown, table: string): void {
     if (isFatal(error)) this.#isBroken = true
+    this.#failure ??= this.#failureOf(error, table)
+  }
+
+  #failureOf(error: unknown, table: string): AppError {
+    if (error instanceof AppError && error.code.startsWith('QUERY_')) return error
+    if (error instanceof SqliteMemoryError) return this.#outOfMemory()
     const reason = error instanceof Error ? error.message : String(error)
-    this.#failure ??=
-      error instanceof AppError && error.code.startsWith('QUERY_')
-        ? error
-        : new AppError('TABLE_FAILED', table === '' ? reason : `table ${table}: ${reason}`, { cause: error })
+    return new AppError('TABLE_FAILED', `table ${table}: ${reason}`, { cause: error })
   }
 
   #stepError(code: number): AppError {
+    if (this.#isBroken) return died(this.#failure?.message ?? this.#message(), this.#failure)
     if (this.#failure !== undefined) return this.#failure
     if (code === SQLITE.NOMEM) return this.#outOfMemory()
     if (code === SQLITE.TOOBIG) {
@@ -342,6 +340,7 @@ export class Core {
       return work()
     } catch (error) {
       if (error instanceof AppError) throw error
+      if (error instanceof SqliteMemoryError) throw this.#outOfMemory()
       this.#isBroken = true
       throw died((error as Error).message, error)
     }
@@ -350,7 +349,8 @@ export class Core {
 
 // A stack that overflowed or a trap inside WebAssembly may have left C code half done.
 function isFatal(error: unknown): boolean {
-  return error instanceof RangeError && /call stack/.test(error.message)
+  if (!(error instanceof Error)) return false
+  return error.name === 'RuntimeError' || (error instanceof RangeError && /call stack/.test(error.message))
 }
 
 function invalid(message: string, hint?: string): AppError {
@@ -368,31 +368,4 @@ function columnName(name: string, index: number): string {
   return Buffer.from(name)
     .toString('utf8', 0, limits.nameBytes)
     .replace(/\uFFFD+$/, '')
-}
-
-class Warnings {
-  readonly #seen = new Set<string>()
-  #moreCount = 0
-
-  add(message: string): void {
-    const short = message.slice(0, warningMaxLength)
-    if (this.#seen.has(short)) return
-    if (this.#seen.size < warningsMax - 1) this.#seen.add(short)
-    else this.#moreCount += 1
-  }
-
-  list(): string[] {
-    return [...this.#seen, ...(this.#moreCount > 0 ? [`${this.#moreCount} more warnings`] : [])]
-  }
-}
-
-/** CPU time of this thread in steps of 10 ms: fields 14 and 15 of proc_pid_stat(5), in clock ticks of 1/100 s. */
-function threadCpuMs(): { userMs: number; systemMs: number } | undefined {
-  try {
-    const stat = readFileSync('/proc/thread-self/stat', 'utf8')
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-    return { userMs: Number(fields[11]) * 10, systemMs: Number(fields[12]) * 10 }
-  } catch {
-    return undefined
-  }
 }

@@ -71,7 +71,6 @@ export const SQLITE = {
   NOMEM: 7,
   INTERRUPT: 9,
   TOOBIG: 18,
-  CONSTRAINT: 19,
   AUTH: 23,
   ROW: 100,
   DONE: 101,
@@ -106,6 +105,9 @@ const { Memory } = (
 const pageBytes = 65_536
 /** What the module asks for at the start; it cannot run in less. */
 const initialPages = 128
+
+/** The memory given to SQLite is used up; the connection stays sound. */
+export class SqliteMemoryError extends Error {}
 
 export class Sqlite {
   readonly c: SqliteExports
@@ -173,7 +175,7 @@ export class Sqlite {
   /** Zeroed memory of SQLite's allocator; throws when there is none left. */
   allocate(byteCount: number): Pointer {
     const pointer = this.c.sqlite3_malloc(byteCount)
-    if (pointer === 0) throw new RangeError('SQLite is out of memory')
+    if (pointer === 0) throw new SqliteMemoryError('SQLite is out of memory')
     this.#fresh()
     this.#bytes.fill(0, pointer, pointer + byteCount)
     return pointer

@@ -1,6 +1,8 @@
 // Tables as SQLite sees them: one eponymous, read-only virtual table per osquery table and per alias. Rows come from the
 // reader one xNext at a time, so LIMIT 1 reads no more than it needs. Every callback catches: an exception that crossed a
 // C frame would leave SQLite in an undefined state.
+import { AppError } from '../../lib/errors.ts'
+import type { TableSpec } from '../../protocol/tables.ts'
 import type { Constraint, ConstraintOperator, ReadContext, SqlValue, Table } from '../tables/define.ts'
 import { ask, type Asked } from './constraints.ts'
 import { declaration, layOut, type Layout } from './layout.ts'
@@ -22,7 +24,6 @@ export interface ScanHost {
 
 interface Scan {
   layout: Layout
-  plan: Plan | undefined
   rows: Iterator<Row> | undefined
   row: Row | undefined
 }
@@ -50,9 +51,9 @@ const operators = new Map<number, ConstraintOperator>([
   [66, 'GLOB'],
 ])
 
-// struct sqlite3_vtab and sqlite3_vtab_cursor for wasm32, each followed by one word of ours.
-const vtab = { byteCount: 16, error: 8, layout: 12 }
-const cursor = { byteCount: 4, vtab: 0 }
+// struct sqlite3_vtab for wasm32, followed by a word of ours, and sqlite3_vtab_cursor.
+const vtab = { byteCount: 16, layout: 12 }
+const cursorBytes = 4
 // struct sqlite3_module: iVersion and 25 methods, of which a read-only table has these.
 const moduleBytes = 104
 const moduleMethod = {
@@ -116,23 +117,26 @@ export class VirtualTables {
   #module(): number {
     const sqlite = this.#sqlite
     const module = sqlite.allocate(moduleBytes)
-    const install = (method: keyof typeof moduleMethod, signature: string, callback: (...args: number[]) => number) =>
-      sqlite.view().setUint32(module + moduleMethod[method], sqlite.install(signature, callback), true)
+    const install = (
+      method: keyof typeof moduleMethod,
+      signature: string,
+      callback: (...args: never[]) => number,
+    ): void => sqlite.view().setUint32(module + moduleMethod[method], sqlite.install(signature, callback), true)
     // No xCreate: the tables exist by name only and CREATE VIRTUAL TABLE is impossible.
-    install('xConnect', 'ippippp', (db, index, _argc, _argv, out) =>
-      this.#connect(db as number, index as number, out as number),
+    install('xConnect', 'ippippp', (db: number, index: number, _argc: number, _argv: number, out: number) =>
+      this.#connect(db, index, out),
     )
-    install('xBestIndex', 'ipp', (table, indexInfo) => this.#bestIndex(table as number, indexInfo as number))
-    install('xDisconnect', 'ip', (table) => this.#free(table as number))
-    install('xOpen', 'ipp', (table, out) => this.#open(table as number, out as number))
-    install('xClose', 'ip', (at) => this.#close(at as number))
-    install('xFilter', 'ipipip', (at, index, _text, argc, argv) =>
-      this.#filter(at as number, index as number, argc as number, argv as number),
+    install('xBestIndex', 'ipp', (table: number, indexInfo: number) => this.#bestIndex(table, indexInfo))
+    install('xDisconnect', 'ip', (table: number) => this.#free(table))
+    install('xOpen', 'ipp', (table: number, out: number) => this.#open(table, out))
+    install('xClose', 'ip', (at: number) => this.#close(at))
+    install('xFilter', 'ipipip', (at: number, index: number, _text: number, argc: number, argv: number) =>
+      this.#filter(at, index, argc, argv),
     )
-    install('xNext', 'ip', (at) => this.#next(at as number))
-    install('xEof', 'ip', (at) => (this.#scan(at as number).row === undefined ? 1 : 0))
-    install('xColumn', 'ippi', (at, context, index) => this.#column(at as number, context as number, index as number))
-    install('xRowid', 'ipp', (at, out) => this.#rowid(at as number, out as number))
+    install('xNext', 'ip', (at: number) => this.#next(at))
+    install('xEof', 'ip', (at: number) => (this.#scan(at).row === undefined ? 1 : 0))
+    install('xColumn', 'ippi', (at: number, context: number, index: number) => this.#column(at, context, index))
+    install('xRowid', 'ipp', (at: number, out: number) => this.#rowid(at, out))
     return module
   }
 
@@ -189,18 +193,20 @@ export class VirtualTables {
 
   #open(table: number, out: number): number {
     return this.#guarded(() => {
-      const at = this.#sqlite.allocate(cursor.byteCount)
+      const at = this.#sqlite.allocate(cursorBytes)
       this.#sqlite.view().setUint32(out, at, true)
-      this.#scans.set(at, { layout: this.#layout(table), plan: undefined, rows: undefined, row: undefined })
+      this.#scans.set(at, { layout: this.#layout(table), rows: undefined, row: undefined })
       return SQLITE.OK
     })
   }
 
   #close(at: number): number {
     return this.#guarded(() => {
-      endRows(this.#scan(at))
+      const scan = this.#scan(at)
       this.#scans.delete(at)
-      return this.#free(at)
+      this.#free(at)
+      endRows(scan)
+      return SQLITE.OK
     })
   }
 
@@ -219,9 +225,7 @@ export class VirtualTables {
       endRows(scan)
       const chosen = this.plans[planIndex] as Plan
       const { table } = chosen.layout
-      if (chosen.isRequiredMissing) {
-        return this.#error(at, `Table ${table.name} was queried without a required column in the WHERE clause`)
-      }
+      if (chosen.isRequiredMissing) throw requiredMissing(table)
       if (chosen.isUserMissing && isRoot) {
         this.host?.context.warn(
           `The ${table.name} table returns data based on the current user by default, consider JOINing against the users table`,
@@ -229,7 +233,6 @@ export class VirtualTables {
       }
       const asked = ask(chosen, this.#arguments(chosen, argc, argv))
       if (asked.isEmpty) return SQLITE.OK
-      scan.plan = chosen
       scan.rows = argc === 0 ? this.#repeatable(planIndex, chosen) : this.#read(chosen, asked)
       return this.#next(at)
     }, scan)
@@ -328,12 +331,6 @@ export class VirtualTables {
     })
   }
 
-  #error(at: number, message: string): number {
-    const sqlite = this.#sqlite
-    sqlite.view().setUint32(sqlite.pointerAt(at + cursor.vtab) + vtab.error, sqlite.cString(message), true)
-    return SQLITE.CONSTRAINT
-  }
-
   #guarded(work: () => number, scan?: Scan): number {
     try {
       return work()
@@ -346,6 +343,13 @@ export class VirtualTables {
       return SQLITE.ERROR
     }
   }
+}
+
+function requiredMissing({ name, columns }: TableSpec): AppError {
+  const required = Object.keys(columns).filter((column) => columns[column]?.required)
+  return new AppError('QUERY_INVALID', `Table ${name} was queried without a required column in the WHERE clause`, {
+    hint: `add a condition on ${required.join(' or ')}`,
+  })
 }
 
 function endRows(scan: Scan): void {

@@ -82,6 +82,7 @@ export interface ScheduledQueryFacts {
 }
 
 export interface Table extends TableSpec {
+  /** Yields a new object for each row: a join may keep them. */
   read(context: ReadContext): Iterable<Record<string, SqlValue | undefined>>
 }
 
