@@ -61,11 +61,11 @@ function readAt(bytes: Buffer, start: number): DerValue {
 }
 
 /** Dotted text of an OBJECT IDENTIFIER. */
-export function derOid(value: DerValue): string {
-  expectTag(value, derTags.oid)
+export function derOid(value: DerValue | undefined): string {
+  const { content } = expectTag(value, derTags.oid)
   const arcs: number[] = []
   let arc = 0
-  for (const byte of value.content) {
+  for (const byte of content) {
     arc = arc * 128 + (byte & 0x7f)
     if (byte < 0x80) {
       arcs.push(arc)
@@ -78,11 +78,11 @@ export function derOid(value: DerValue): string {
 }
 
 /** Milliseconds of a UTCTime or GeneralizedTime as RFC 5280 §4.1.2.5 writes them: in UTC, with seconds, without fractions. */
-export function derTimeMs(value: DerValue): number {
-  if (value.tag !== derTags.utcTime && value.tag !== derTags.generalizedTime)
-    throw new RangeError(`a time is expected, not tag 0x${value.tag.toString(16)}`)
-  const text = value.content.toString('latin1')
-  const full = value.tag === derTags.utcTime ? `${Number(text.slice(0, 2)) < 50 ? '20' : '19'}${text}` : text
+export function derTimeMs(value: DerValue | undefined): number {
+  const { tag, content } = value?.tag === derTags.utcTime ? value : expectTag(value, derTags.generalizedTime)
+  const text = content.toString('latin1')
+  const century = Number(text.slice(0, 2)) < 50 ? '20' : '19'
+  const full = tag === derTags.utcTime ? century + text : text
   const iso = full.replace(/^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/, '$1-$2-$3T$4:$5:$6Z')
   const ms = iso === full ? NaN : Date.parse(iso)
   if (Number.isNaN(ms)) throw new RangeError(`${JSON.stringify(text.slice(0, 20))} is not a time`)
@@ -90,12 +90,12 @@ export function derTimeMs(value: DerValue): number {
 }
 
 /** Lower-case hex of a non-negative INTEGER without leading zeros. */
-export function derSerial(value: DerValue): string {
-  expectTag(value, derTags.integer)
-  const [first, second] = value.content
+export function derSerial(value: DerValue | undefined): string {
+  const { content } = expectTag(value, derTags.integer)
+  const [first, second] = content
   if (first === undefined || first >= 0x80 || (first === 0 && second !== undefined && second < 0x80))
     throw new RangeError('a number is negative or not written as DER asks')
-  return value.content.toString('hex').replace(/^0+(?=.)/, '')
+  return content.toString('hex').replace(/^0+(?=.)/, '')
 }
 
 export function expectTag(value: DerValue | undefined, tag: number): DerValue {

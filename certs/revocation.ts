@@ -109,7 +109,7 @@ export function parseCrl(crl: string | Buffer): ParsedCrl {
   takeIf(derTags.integer) // version
   const algorithmInside = fields.shift()
   const issuer = expectTag(fields.shift(), derTags.sequence)
-  const thisUpdateMs = derTimeMs(fields.shift() as DerValue)
+  const thisUpdateMs = derTimeMs(fields.shift())
   const nextUpdate = takeIf(derTags.utcTime, derTags.generalizedTime)
   const entries = takeIf(derTags.sequence)
   const extensions = extensionsOf(takeIf(derTags.context0))
@@ -123,13 +123,13 @@ export function parseCrl(crl: string | Buffer): ParsedCrl {
   let strangeExtension = extensions.find(({ isCritical }) => isCritical)?.oid
   for (const entry of entries === undefined ? [] : derChildren(entries)) {
     const [serial, date, more] = derChildren(expectTag(entry, derTags.sequence))
-    revokedAtMs.set(derSerial(serial as DerValue), derTimeMs(date as DerValue))
+    revokedAtMs.set(derSerial(serial), derTimeMs(date))
     strangeExtension ??= (more === undefined ? [] : extensionList(more)).find(({ isCritical }) => isCritical)?.oid
   }
   const numberExtension = extensions.find(({ oid }) => oid === crlNumberOid)
   const number = numberExtension === undefined ? NaN : Number(`0x${derSerial(readDer(numberExtension.value))}`)
   const [oid] = derChildren(expectTag(algorithm, derTags.sequence))
-  const isKnownAlgorithm = derOid(oid as DerValue) === ecdsaWithSha256
+  const isKnownAlgorithm = derOid(oid) === ecdsaWithSha256
   return {
     issuer: issuer.raw,
     thisUpdateMs,
@@ -162,7 +162,7 @@ function extensionList(list: DerValue): DerExtension[] {
     const parts = derChildren(expectTag(extension, derTags.sequence))
     const critical = parts[1]?.tag === derTags.boolean ? parts.splice(1, 1)[0] : undefined
     return {
-      oid: derOid(parts[0] as DerValue),
+      oid: derOid(parts[0]),
       isCritical: critical?.content[0] === 0xff,
       value: expectTag(parts[1], derTags.octetString).content,
     }
