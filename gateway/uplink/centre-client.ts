@@ -2,8 +2,10 @@
 // ends: connect, first byte of the answer and each pause in it have a time limit. A broken connection is made anew from
 // the files, so that a renewed certificate is used without a restart.
 import { readFileSync } from 'node:fs'
+import { checkServerIdentity, type PeerCertificate } from 'node:tls'
 import { Client, errors } from 'undici'
 import { z } from 'zod'
+import { identityOf } from '../../certs/peer.ts'
 import type { Epoch, SiteId } from '../../protocol/ids.ts'
 import { limits } from '../../protocol/limits.ts'
 
@@ -155,6 +157,7 @@ export class CentreClient {
         cert: readFileSync(tls.cert),
         key: readFileSync(tls.key),
         minVersion: 'TLSv1.2',
+        checkServerIdentity: checkCoordinator,
         timeout: connectTimeoutMs,
       },
       pipelining: 1,
@@ -163,6 +166,18 @@ export class CentreClient {
     })
     this.#connections.set(use, client)
     return client
+  }
+}
+
+/** Beside the name: only a certificate that the root itself made for a coordinator will do, not one of a site's CA. */
+function checkCoordinator(host: string, certificate: PeerCertificate): Error | undefined {
+  const nameError = checkServerIdentity(host, certificate)
+  if (nameError) return nameError
+  try {
+    const { role, id } = identityOf(certificate)
+    return role === 'coordinator' ? undefined : new Error(`the certificate is that of ${role} ${id}, not of a coordinator`)
+  } catch (error) {
+    return error as Error
   }
 }
 

@@ -75,17 +75,16 @@ export class Receiver {
     const { commands, upTo } = await centre.commands(this.#cursor, waitMs)
     link.up()
     const fresh = commands.filter(({ n }) => n > this.#cursor).sort((left, right) => left.n - right.n)
-    const last = fresh.at(-1)
-    if (last !== undefined) {
-      await accept(fresh, last.n)
-      this.#cursor = last.n
+    // upTo is how far the centre has looked: it passes over commands that are no longer valid.
+    const reached = Math.max(upTo, fresh.at(-1)?.n ?? 0)
+    if (reached !== this.#cursor) {
+      if (reached < this.#cursor) {
+        // Numbers that a centre gives anew after it was set back are not old ones. Ids tell repeats apart.
+        log.warn({ cursor: this.#cursor, reached }, "the centre's queue of commands is shorter than it was")
+      }
+      await accept(fresh, reached)
+      this.#cursor = reached
       return 0
-    }
-    if (upTo < this.#cursor) {
-      // Numbers that the centre gives anew after it was set back must not be taken for old ones. Ids tell repeats apart.
-      log.warn({ cursor: this.#cursor, upTo }, "the centre's queue of commands is shorter than it was: following it")
-      await accept([], upTo)
-      this.#cursor = upTo
     }
     return Math.max(0, shortestPollMs - (this.#now() - startedMs))
   }
