@@ -6,7 +6,9 @@ export function print(text: string, stream: NodeJS.WritableStream = process.stdo
   return new Promise((resolve, reject) => {
     const fail = (error: NodeJS.ErrnoException) => (error.code === 'EPIPE' ? resolve() : reject(error))
     stream.once('error', fail)
-    stream.write(text, () => {
+    stream.write(text, (error) => {
+      // After an error its event is still to come.
+      if (error) return
       stream.removeListener('error', fail)
       resolve()
     })

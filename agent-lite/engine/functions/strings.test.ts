@@ -39,6 +39,12 @@ test('regex_match gives a group of the first match', () => {
   expect(value("regex_match('a', '(', 0)")).toBe('QUERY_INVALID: regex_match: Invalid regex')
 })
 
+test('one pattern in two functions of a row disturbs neither', () => {
+  expect(value("regex_match('a-b-c', '-', 0) || regex_split('a-b-c', '-', 0) || regex_match('a-b-c', '-', 0)")).toBe(
+    '-a-',
+  )
+})
+
 test('a pattern above 256 bytes is refused', () => {
   expect(value(`regex_match('a', '${'a'.repeat(256)}', 0)`)).toBeNull()
   const tooBig = 'QUERY_INVALID: regex_match: Invalid regex: too big, max size is 256 bytes'

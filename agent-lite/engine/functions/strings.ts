@@ -42,7 +42,6 @@ export const stringFunctions: readonly SqlFunction[] = [
     argumentCount: 3,
     call: unlessNull((text = '', pattern = '', group = 0n) => {
       const expression = compile(asText(pattern), `Invalid regex: too big, max size is ${regexMaxBytes} bytes`)
-      expression.lastIndex = 0
       const match = expression.exec(asText(text))
       const index = asIndex(group)
       if (match === null || index < 0 || index >= match.length) return null
@@ -83,7 +82,10 @@ const compiled = new Map<string, RegExp>()
 
 function compile(pattern: string, tooBig: string): RegExp {
   const known = compiled.get(pattern)
-  if (known !== undefined) return known
+  if (known !== undefined) {
+    known.lastIndex = 0
+    return known
+  }
   if (Buffer.byteLength(pattern) > regexMaxBytes) throw new SqlFunctionError(tooBig)
   let expression: RegExp
   try {
