@@ -70,6 +70,16 @@ test('many rows arrive in batches and in order', async () => {
   expect(result).toMatchObject({ rows: [], truncated: 'rows' })
 })
 
+test('what takes the rows may end the query by throwing', async () => {
+  for (const rest of ['', ` UNION ALL SELECT * FROM (${endless})`]) {
+    const onRows = () => {
+      throw new Error('the outbox is full')
+    }
+    await expect(engine.query(`SELECT n FROM numbers${rest}`, { facts, onRows })).rejects.toThrow('the outbox is full')
+  }
+  await works()
+})
+
 test('queries run one after the other, each with its own rows', async () => {
   const results = await Promise.all(
     [1, 2, 3].map((n) => engine.query(`SELECT ${n} FROM numbers LIMIT ${n}`, { facts })),

@@ -25,7 +25,8 @@ export interface QueryOptions extends Partial<QueryLimits> {
   facts: AgentFacts
   /** Another limit than the engine's; costs a new worker, some 50 ms on a PC. */
   memoryMaxBytes?: number
-  /** Takes rows in batches while the query runs; the result then has none. A failed query may have given some. */
+  /** Takes rows in batches while the query runs; the result then has none. A failed query may have given some. What it
+   * throws ends the query and is what it rejects with. */
   onRows?(rows: Cell[][], columns: readonly QueryColumn[]): void
   signal?: AbortSignal
 }
@@ -126,28 +127,36 @@ export class Engine {
     options.signal?.addEventListener('abort', abort, { once: true })
     if (options.signal?.aborted) abort()
     const rows: Cell[][] = []
+    const taker: { error?: Error } = {}
     this.#onRows = (event) => {
-      if (options.onRows) options.onRows(event.rows, event.columns)
-      else for (const row of event.rows) rows.push(row)
+      try {
+        if (options.onRows) options.onRows(event.rows, event.columns)
+        else for (const row of event.rows) rows.push(row)
+      } catch (error) {
+        taker.error ??= error instanceof Error ? error : new Error(String(error))
+        abort()
+      }
     }
     try {
       const { outcome, memoryHeldBytes } = await running.client.call('query', [number, sql, limits, options.facts])
       if (memoryHeldBytes > memoryKeptBytes) await this.#drop()
-      return { ...outcome, rows }
+      if (taker.error === undefined) return { ...outcome, rows }
     } catch (error) {
       const reason = await this.#explain(error, running)
-      throw ended ?? reason
+      if (taker.error === undefined) throw ended ?? reason
     } finally {
       this.#onRows = undefined
       options.signal?.removeEventListener('abort', abort)
       for (const timer of timers) clearTimeout(timer)
     }
+    throw taker.error
   }
 
   async #start(memoryMaxBytes: number): Promise<Running> {
-    if (this.#isClosed) throw new AppError('ENGINE_DIED', 'the SQL engine is closed')
+    if (this.#isClosed) throw closed()
     if (this.#running?.memoryMaxBytes === memoryMaxBytes) return this.#running
     await this.#drop()
+    if (this.#isClosed) throw closed()
     const { workerFile, root } = this.#options
     const client = startWorker<EngineMethods>(workerFile, {
       name: 'engine',
@@ -189,6 +198,10 @@ export class Engine {
     }
     return died(cause?.message ?? error.message, cause)
   }
+}
+
+function closed(): AppError {
+  return new AppError('ENGINE_DIED', 'the SQL engine is closed')
 }
 
 function cancelled(): AppError {
