@@ -1,0 +1,162 @@
+// `run`: both listeners, the result log and the clockwork, until SIGTERM or SIGINT.
+import { createPrivateKey } from 'node:crypto'
+import { Command } from 'commander'
+import { AppError } from '../../lib/errors.ts'
+import { createLog, type Logger } from '../../lib/log.ts'
+import { createSigner } from '../../protocol/jws.ts'
+import { createApiServer } from '../api/server.ts'
+import { loadCoordinatorConfig, readNamed, storePath, type CoordinatorConfig } from '../config.ts'
+import { Notifier } from '../notifier.ts'
+import { Centre } from '../queries/centre.ts'
+import { ResultLog } from '../result-log/writer.ts'
+import { SiteLinks } from '../sites/links.ts'
+import { Revocations } from '../sites/revocation.ts'
+import { createSitesServer } from '../sites/server.ts'
+import { openSqliteStore } from '../store/sqlite/open.ts'
+import type { Store } from '../store/store.ts'
+import { defaultConfig, type ConfigOption } from './context.ts'
+
+const expireEveryMs = 1_000
+const saveContactsEveryMs = 10_000
+const refreshRevocationsEveryMs = 60_000
+const pruneEveryMs = 60_000
+
+export function runCommand(): Command {
+  return new Command('run')
+    .description('serve sites and people until stopped')
+    .option('--config <file>', 'configuration', defaultConfig)
+    .addHelpText('after', '\nExample:\n  tidegate-coordinator run --config /etc/tidegate/coordinator.yaml')
+    .action(async (options: ConfigOption) => {
+      const config = loadCoordinatorConfig(options.config)
+      const log = createLog('tidegate-coordinator', config.log.level)
+      const stop = new AbortController()
+      for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort())
+      await serve(config, log, stop.signal)
+    })
+}
+
+/** Files the configuration names, read and checked. Throws AppError. */
+export async function loadSecrets({ sites, api, signing }: CoordinatorConfig, log: Logger) {
+  const signer = await createSigner(readNamed('signing.key', signing.key), readNamed('signing.pub', signing.pub)).catch(
+    (error: unknown) => {
+      throw new AppError('SIGNING_KEY_INVALID', `signing.key and signing.pub are not an Ed25519 key pair in PEM`, {
+        hint: 'tidegate certs init makes one in centre/',
+        exit: 'config',
+        cause: error,
+      })
+    },
+  )
+  return {
+    signer,
+    sitesTls: {
+      cert: readNamed('sites.cert', sites.cert),
+      key: readKey('sites.key', sites.key),
+      ca: readNamed('sites.ca', sites.ca),
+    },
+    apiTls: { cert: readNamed('api.cert', api.cert), key: readKey('api.key', api.key) },
+    revocations: await Revocations.load(sites.revocation, log),
+  }
+}
+
+/** Runs until `stopping`; every request that was begun is answered, and the store is closed. */
+export async function serve(config: CoordinatorConfig, log: Logger, stopping: AbortSignal): Promise<void> {
+  const { signer, sitesTls, apiTls, revocations } = await loadSecrets(config, log)
+  const store = openSqliteStore(storePath(config))
+  try {
+    const notifier = new Notifier()
+    const links = new SiteLinks()
+    const centre = new Centre({ store, signer, notifier, links })
+    const shared = { store, notifier, links, log, stopping }
+    const sitesServer = createSitesServer({ ...shared, tls: sitesTls, signer, revocations })
+    const apiServer = await createApiServer({
+      ...shared,
+      tls: apiTls,
+      centre,
+      requestsPerMinute: config.api.requestsPerMinute,
+      version: process.env['TIDEGATE_VERSION'] ?? 'development',
+    })
+    const resultLog =
+      config.resultLog && (await ResultLog.open({ path: config.resultLog.path, store, notifier, log, stopping }))
+    await sitesServer.listen(config.sites.listen)
+    await apiServer.listen(config.api.listen)
+    log.info({ sites: sitesServer.addresses(), api: apiServer.addresses() }, 'coordinator is ready')
+
+    const background = [
+      resultLog?.run() ?? Promise.resolve(),
+      repeat(expireEveryMs, stopping, log, 'ending queries', () => centre.expire()),
+      repeat(saveContactsEveryMs, stopping, log, 'saving contacts', () => links.save(store)),
+      repeat(refreshRevocationsEveryMs, stopping, log, 'reading revocation lists', () =>
+        revocations.refresh(Date.now()),
+      ),
+      repeat(pruneEveryMs, stopping, log, 'deleting what is past its retention', async () => {
+        await prune(store, Date.now() - config.retention, resultLog?.recordId ?? Number.MAX_SAFE_INTEGER, stopping)
+      }),
+    ]
+    await once(stopping)
+    log.info('coordinator is stopping')
+    await Promise.all([sitesServer.close(), apiServer.close()])
+    await Promise.all(background)
+    await links.save(store)
+  } finally {
+    await store.close()
+  }
+  log.info('coordinator has stopped')
+}
+
+async function prune(store: Store, olderThanMs: number, keepAfterId: number, stopping: AbortSignal): Promise<void> {
+  while (!stopping.aborted && (await store.prune(olderThanMs, keepAfterId)) > 0) {
+    // A batch is one short transaction; others get their turn in between.
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+}
+
+/** Runs `action` again and again with a pause; a failure is logged and does not end it. */
+async function repeat(
+  everyMs: number,
+  stopping: AbortSignal,
+  log: Logger,
+  what: string,
+  action: () => Promise<void>,
+): Promise<void> {
+  while (!stopping.aborted) {
+    try {
+      await action()
+    } catch (error) {
+      log.error({ err: error }, `${what} failed`)
+    }
+    await pause(everyMs, stopping)
+  }
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', done)
+      resolve()
+    }
+    const timer = setTimeout(done, ms)
+    signal.addEventListener('abort', done, { once: true })
+  })
+}
+
+function once(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve()
+    else signal.addEventListener('abort', () => resolve(), { once: true })
+  })
+}
+
+function readKey(name: string, path: string): string {
+  const pem = readNamed(name, path)
+  try {
+    createPrivateKey(pem)
+  } catch (error) {
+    throw new AppError('PRIVATE_KEY_INVALID', `${name} (${path}) is not a private key in PEM`, {
+      hint: 'name key.pem, not cert.pem; a key with a passphrase cannot be used',
+      exit: 'certificate',
+      cause: error,
+    })
+  }
+  return pem
+}
