@@ -334,7 +334,7 @@ describe('any changed file of a device', () => {
         fc.pre(changed !== original)
         expect(await codesOfContent(name, changed)).not.toEqual([])
       }),
-      { numRuns: 400 },
+      { numRuns: 150 },
     )
   })
 
