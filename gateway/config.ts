@@ -90,7 +90,9 @@ const GatewayConfig = z.strictObject({
   log: z.strictObject({ level: z.enum(logLevels).default('info') }).prefault({}),
 })
 
-export type GatewayConfig = z.output<typeof GatewayConfig>
+type Parsed = z.output<typeof GatewayConfig>
+/** As in the file, with absolute paths and the centre's certificate filled in. */
+export type GatewayConfig = Omit<Parsed, 'centre'> & { centre: Parsed['centre'] & { cert: string; key: string } }
 
 /** Reads a configuration; paths in it become relative to its folder. Throws AppError CONFIG_UNREADABLE or CONFIG_INVALID. */
 export function loadGatewayConfig(path: string): GatewayConfig {
@@ -105,7 +107,7 @@ export function loadGatewayConfig(path: string): GatewayConfig {
       cert: at(devices.cert),
       key: at(devices.key),
       ca: at(devices.ca),
-      crl: devices.crl === undefined ? undefined : at(devices.crl),
+      ...(devices.crl === undefined ? {} : { crl: at(devices.crl) }),
     },
     signing: { key: at(signing.key), pub: at(signing.pub) },
     centre: {

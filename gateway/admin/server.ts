@@ -171,7 +171,9 @@ function check<T extends z.ZodType>(schema: T, value: unknown): z.output<T> {
 
 function sendError(error: unknown, request: FastifyRequest, reply: FastifyReply, log: Logger): FastifyReply {
   const send = (status: number, code: string, message: string, hint?: string) =>
-    reply.code(status).send({ error: { code, message, ...(hint === undefined ? {} : { hint }), requestId: request.id } })
+    reply
+      .code(status)
+      .send({ error: { code, message, ...(hint === undefined ? {} : { hint }), requestId: request.id } })
   if (error instanceof AppError) return send(statusOfCode[error.code] ?? 500, error.code, error.message, error.hint)
   if (error instanceof Refusal) return send(400, error.reason, error.message)
   const { statusCode, code, message } = error as { statusCode?: number; code?: string; message?: string }

@@ -11,8 +11,13 @@ export interface GatewayStatus {
   chain: string
   /** Why /healthz says 503; empty while all is well. */
   problems: string[]
+  /** What will become a problem: certificates and lists that run out. */
+  warnings: string[]
   devices: { connected: number; known: number }
-  journal: { records: number; lastId: number; fileBytes: number }
+  /** How often connections, packets and publishes were refused since the start, by reason (broker/reasons.ts). */
+  refused: Readonly<Record<string, number>>
+  /** lastId: number of the newest record since the journal was made. */
+  journal: { lastId: number; fileBytes: number }
   /** Records that the site state does not show yet. */
   unfolded: number
   uplink: LinkSnapshot & { url: string; backlog: Backlog }

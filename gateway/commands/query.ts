@@ -64,7 +64,8 @@ Examples:
         ...(flags.maxRows === undefined ? {} : { maxRows: flags.maxRows }),
       })
       await print(render(result, flags))
-      if (result.truncated) console.error(`warning: only the first ${result.rows.length} rows: too many ${result.truncated}`)
+      if (result.truncated)
+        console.error(`warning: only the first ${result.rows.length} rows: too many ${result.truncated}`)
     })
 }
 
@@ -86,14 +87,19 @@ async function askDevices(client: AdminClient, sql: string, timeoutMs: number, f
   }
   await print(render(answersOf(query), flags))
   const without = query.deliveries.filter(({ state }) => state !== 'answered')
-  for (const { device, state, reason } of without) console.error(`${device}: ${state}${reason === null ? '' : ` (${reason})`}`)
+  for (const { device, state, reason } of without)
+    console.error(`${device}: ${state}${reason === null ? '' : ` (${reason})`}`)
   if (query.deliveries.length === 0) {
     throw new AppError('NO_DEVICE', 'this site has no device to ask', { hint: 'tidegate-gateway devices' })
   }
   if (without.length > 0) {
-    throw new AppError('NOT_ALL_ANSWERED', `${without.length} of ${query.deliveries.length} devices did not answer within ${formatDuration(timeoutMs)}`, {
-      hint: `tidegate-gateway queries ${id} shows them`,
-    })
+    throw new AppError(
+      'NOT_ALL_ANSWERED',
+      `${without.length} of ${query.deliveries.length} devices did not answer within ${formatDuration(timeoutMs)}`,
+      {
+        hint: `tidegate-gateway queries ${id} shows them`,
+      },
+    )
   }
 }
 

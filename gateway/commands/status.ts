@@ -23,8 +23,9 @@ function describe(status: GatewayStatus): [string, string][] {
   return [
     ['site', `${status.site}, up ${formatDuration(Date.now() - status.startedMs)}, version ${status.version}`],
     ['health', status.problems.length === 0 ? 'ok' : status.problems.join('; ')],
+    ...status.warnings.map((warning): [string, string] => ['warning', warning]),
     ['devices', `${devices.connected} connected of ${devices.known} known`],
-    ['journal', `${journal.records} records, ${formatBytes(journal.fileBytes)} on disk`],
+    ['journal', `${journal.lastId} records so far, ${formatBytes(journal.fileBytes)} on disk`],
     ['link', describeLink(status)],
     ['waiting', describeBacklog(backlog)],
     ['queries', `${queries.open} open, ${queries.awaitingConsent} waiting for consent`],

@@ -27,7 +27,9 @@ test('the first rule that matches decides and is named', () => {
 
 test('a window within one day ends with its last minute', () => {
   const rules: ConsentRule[] = [{ window: '08:00-17:30', action: 'veto' }]
-  const actions = [at(7, 59), at(8), at(17, 29), at(17, 30)].map((ms) => decideConsent(rules, query('light'), ms).action)
+  const actions = [at(7, 59), at(8), at(17, 29), at(17, 30)].map(
+    (ms) => decideConsent(rules, query('light'), ms).action,
+  )
   expect(actions).toEqual(['allow', 'veto', 'veto', 'allow'])
 })
 

@@ -20,6 +20,8 @@ export interface DispatcherOptions {
   /** Hands a command to a device's session; resolves with `acked` on its PUBACK. */
   send: (device: DeviceId, payload: Buffer) => Promise<'acked' | 'offline' | 'gone'>
   log: Logger
+  /** The store has events for the centre. Comings and goings of devices are not urgent. */
+  onEvents?: (events: { isUrgent: boolean }) => void
   now?: () => number
 }
 
@@ -97,22 +99,25 @@ export class Dispatcher {
 
   /** One batch of one sort of work; false when there is none. Work is only forgotten once the store has it. */
   async #step(): Promise<boolean> {
-    const { store } = this.#options
+    const { store, onEvents } = this.#options
     if (this.#presence.length > 0) {
       const batch = this.#presence.slice()
       this.apply(await store.presence(batch))
       this.#presence = this.#presence.slice(batch.length)
+      onEvents?.({ isUrgent: false })
       return true
     }
     if (this.#acknowledged.length > 0) {
       const batch = this.#acknowledged.slice()
       this.apply(await store.acknowledged(batch))
       this.#acknowledged = this.#acknowledged.slice(batch.length)
+      onEvents?.({ isUrgent: true })
       return true
     }
     if (this.#isTickDue) {
       this.apply(await store.tick())
       this.#isTickDue = false
+      onEvents?.({ isUrgent: true })
       return true
     }
     const devices = [...this.#wanted].filter((device) => !this.#sending.has(device))
@@ -123,6 +128,7 @@ export class Dispatcher {
       const commands = byDevice.get(device)
       if (commands !== undefined) void this.#sendAll(device, commands)
     }
+    if (byDevice.size > 0) onEvents?.({ isUrgent: true })
     return true
   }
 

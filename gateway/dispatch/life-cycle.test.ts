@@ -50,7 +50,15 @@ const cancel = (id = 'c-1', queryId = 'q-1', authority = 'centre') =>
   query({ id, kind: 'cancel', authority, body: { queryId } })
 
 function answer(device: string, part: number, parts: number, status: AnswerRecord['status'] = 'ok') {
-  const record: AnswerRecord = { kind: 'answer', queryId: 'q-1' as never, status, columns: ['n'], rows: [[part]], part, parts }
+  const record: AnswerRecord = {
+    kind: 'answer',
+    queryId: 'q-1' as never,
+    status,
+    columns: ['n'],
+    rows: [[part]],
+    part,
+    parts,
+  }
   return { device, record, receivedAtMs: 5 }
 }
 
@@ -61,7 +69,10 @@ const events = () =>
   readOutbox(database, 1000)
     .map(({ line }) => JSON.parse(line) as { t: string; device?: string; state: QueryState })
     .filter(({ t }) => t === 'query')
-const actions = () => listAudit(database, { limit: 100 }).map(({ action }) => action).reverse()
+const actions = () =>
+  listAudit(database, { limit: 100 })
+    .map(({ action }) => action)
+    .reverse()
 
 describe('a query for named devices', () => {
   test('goes to each device when it is ready, runs on its acknowledgement and is answered by its last part', () => {
@@ -309,64 +320,72 @@ test('whatever happens in whatever order, states only advance and every device h
     [{ window: '00:00-00:01', action: 'veto' }, { action: 'defer' }],
   )
   fc.assert(
-    fc.property(rules, fc.array(fc.tuple(fc.integer({ min: 0, max: 900 }), step), { maxLength: 30 }), (consentRules, steps) => {
-      database = new Database(':memory:')
-      database.exec(schema)
-      known = new Set([a])
-      let cycle = life(consentRules)
-      let nowMs = 0
-      let before: Record<string, QueryState> = {}
-      for (const [passedMs, action] of steps) {
-        nowMs += passedMs
-        const authority = 'plant' in action && action.plant ? 'plant' : 'centre'
-        switch (action.do) {
-          case 'accept':
-            cycle.accept(query({ authority, target: { site: 'plant-a', devices: action.all ? '*' : [a, c] } }), 'j', nowMs)
-            break
-          case 'cancel':
-            cycle.accept(cancel('c-1', 'q-1', authority), 'j', nowMs)
-            break
-          case 'take':
-            cycle.take([action.device], nowMs)
-            break
-          case 'ack':
-            cycle.acknowledged(action.id, action.device, nowMs)
-            break
-          case 'answer':
-            cycle.answered([{ ...answer(action.device, action.part, 2, action.status), receivedAtMs: nowMs }], nowMs)
-            break
-          case 'new':
-            if (known.has(action.device)) break
-            known.add(action.device)
-            cycle.deviceIsNew(action.device, nowMs)
-            break
-          case 'decide':
-            try {
-              cycle.decide('q-1', action.action, 'eva', undefined, nowMs)
-            } catch {
-              // Nothing to decide: also an outcome.
-            }
-            break
-          case 'tick':
-            cycle.tick(nowMs)
-            break
-          case 'restart':
-            cycle = life(consentRules)
-            cycle.reviewAll(nowMs)
-            break
+    fc.property(
+      rules,
+      fc.array(fc.tuple(fc.integer({ min: 0, max: 900 }), step), { maxLength: 30 }),
+      (consentRules, steps) => {
+        database = new Database(':memory:')
+        database.exec(schema)
+        known = new Set([a])
+        let cycle = life(consentRules)
+        let nowMs = 0
+        let before: Record<string, QueryState> = {}
+        for (const [passedMs, action] of steps) {
+          nowMs += passedMs
+          const authority = 'plant' in action && action.plant ? 'plant' : 'centre'
+          switch (action.do) {
+            case 'accept':
+              cycle.accept(
+                query({ authority, target: { site: 'plant-a', devices: action.all ? '*' : [a, c] } }),
+                'j',
+                nowMs,
+              )
+              break
+            case 'cancel':
+              cycle.accept(cancel('c-1', 'q-1', authority), 'j', nowMs)
+              break
+            case 'take':
+              cycle.take([action.device], nowMs)
+              break
+            case 'ack':
+              cycle.acknowledged(action.id, action.device, nowMs)
+              break
+            case 'answer':
+              cycle.answered([{ ...answer(action.device, action.part, 2, action.status), receivedAtMs: nowMs }], nowMs)
+              break
+            case 'new':
+              if (known.has(action.device)) break
+              known.add(action.device)
+              cycle.deviceIsNew(action.device, nowMs)
+              break
+            case 'decide':
+              try {
+                cycle.decide('q-1', action.action, 'eva', undefined, nowMs)
+              } catch {
+                // Nothing to decide: also an outcome.
+              }
+              break
+            case 'tick':
+              cycle.tick(nowMs)
+              break
+            case 'restart':
+              cycle = life(consentRules)
+              cycle.reviewAll(nowMs)
+              break
+          }
+          const after = states() as Record<string, QueryState>
+          for (const [name, state] of Object.entries(before)) {
+            const now = after[name] ?? state
+            expect(now === state || canReach(state, now)).toBe(true)
+          }
+          before = after
         }
-        const after = states() as Record<string, QueryState>
-        for (const [name, state] of Object.entries(before)) {
-          const now = after[name] ?? state
-          expect(now === state || canReach(state, now)).toBe(true)
-        }
-        before = after
-      }
-      cycle.tick(Math.max(nowMs, untilMs + 1))
-      expect(Object.values(states()).filter((state) => !isFinal(state))).toEqual([])
-      expect(cycle.nextDueMs()).toBeUndefined()
-      expect(verifyAudit(database).ok).toBe(true)
-    }),
+        cycle.tick(Math.max(nowMs, untilMs + 1))
+        expect(Object.values(states()).filter((state) => !isFinal(state))).toEqual([])
+        expect(cycle.nextDueMs()).toBeUndefined()
+        expect(verifyAudit(database).ok).toBe(true)
+      },
+    ),
     { numRuns: 300 },
   )
 })

@@ -281,7 +281,13 @@ export class LifeCycle {
     return this.#reschedule(id, nowMs)
   }
 
-  #setConsent(before: CommandRow, action: ConsentAction, reason: string | null, by: string | null, nowMs: number): void {
+  #setConsent(
+    before: CommandRow,
+    action: ConsentAction,
+    reason: string | null,
+    by: string | null,
+    nowMs: number,
+  ): void {
     this.#sql.setConsent.run({ id: before.id, action, reason, by })
     if (action !== 'ask' && action !== 'veto') return
     const command = this.#need(before.id)
@@ -356,7 +362,11 @@ export class LifeCycle {
     }
     if (seen.count < record.parts || status === null) return undefined
     const ok = status === 'ok'
-    const reason = ok ? null : status === 'cancelled' ? 'cancelled' : `${status}${message === null ? '' : `: ${message}`}`
+    const reason = ok
+      ? null
+      : status === 'cancelled'
+        ? 'cancelled'
+        : `${status}${message === null ? '' : `: ${message}`}`
     this.#move(command, delivery.device, ok ? 'answered' : 'failed', receivedAtMs, reason)
     return { device, status, rows }
   }

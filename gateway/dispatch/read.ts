@@ -80,6 +80,15 @@ export function readQuery(database: Database.Database, id: string): QueryDetail 
   }
 }
 
+export function countQueries(database: Database.Database): { open: number; awaitingConsent: number } {
+  return database
+    .prepare(
+      `SELECT count(*) AS open, count(*) FILTER (WHERE consent = 'ask') AS awaitingConsent
+       FROM command WHERE due_ms IS NOT NULL AND kind = 'query'`,
+    )
+    .get() as { open: number; awaitingConsent: number }
+}
+
 function summarize(database: Database.Database, row: StoredSummary): QuerySummary {
   const counts = database
     .prepare('SELECT state, count(*) AS count FROM delivery WHERE command_id = ? GROUP BY state')

@@ -40,8 +40,6 @@ export function markAllGone(database: Database.Database, atMs: number): void {
 
 export function listPresence(database: Database.Database): PresenceRow[] {
   return database
-    .prepare(
-      'SELECT device, state, since_ms AS sinceMs, first_seen_ms AS firstSeenMs FROM presence ORDER BY device',
-    )
+    .prepare('SELECT device, state, since_ms AS sinceMs, first_seen_ms AS firstSeenMs FROM presence ORDER BY device')
     .all() as PresenceRow[]
 }

@@ -96,8 +96,7 @@ export class Segments {
   /** The oldest segment without a receipt, or from `fromN` on when the centre asks for older ones again. */
   pending(fromN?: number): FormedSegment | undefined {
     const row = (fromN === undefined ? this.#sql.oldestOpen.get() : this.#sql.from.get(fromN)) as
-      | { n: number; lane: Lane; sha256: string; file: Buffer; formed_ms: number }
-      | undefined
+      { n: number; lane: Lane; sha256: string; file: Buffer; formed_ms: number } | undefined
     return row === undefined
       ? undefined
       : { n: row.n, lane: row.lane, sha256: row.sha256, file: row.file, formedMs: row.formed_ms }
@@ -192,7 +191,14 @@ export class Segments {
   /** A journal that was made anew counts from 1 again: positions in the old one would skip its records. */
   restartWhenJournalIsNew(): void {
     const newestId = this.#journal.newestId()
-    const names = ['answersSeen', 'answersFormed', 'historyFormed', 'answersReceipted', 'historyReceipted', 'stateFormed'] as const
+    const names = [
+      'answersSeen',
+      'answersFormed',
+      'historyFormed',
+      'answersReceipted',
+      'historyReceipted',
+      'stateFormed',
+    ] as const
     if (names.every((name) => readCursor(this.#site, name) <= newestId)) return
     this.#site.transaction(() => {
       for (const name of names) writeCursor(this.#site, name, 0)

@@ -15,7 +15,7 @@ import { protocolVersion } from '../../protocol/version.ts'
 import { appendAudit, listAudit, verifyAudit } from '../audit/audit-log.ts'
 import type { ConsentRule } from '../dispatch/consent.ts'
 import { LifeCycle, type Dispatch } from '../dispatch/life-cycle.ts'
-import { listQueries, readQuery } from '../dispatch/read.ts'
+import { countQueries, listQueries, readQuery } from '../dispatch/read.ts'
 import { openJournalReader, type JournalReader } from '../journal/read.ts'
 import { readCursor, writeCursor } from './cursors.ts'
 import { readLedger } from './ledger.ts'
@@ -241,6 +241,10 @@ export class SiteStore {
 
   queries(options: { limit: number }) {
     return listQueries(this.#site, options)
+  }
+
+  queryCounts() {
+    return countQueries(this.#site)
   }
 
   query(id: string) {

@@ -37,9 +37,7 @@ const methods = {
   tick: () => withStore((store) => store.tick()),
   /** The segment to send: the one that waits for its receipt, else a new one. */
   nextSegment: (targetBytes: number) =>
-    withStore(
-      async (store) => store.segments.pending() ?? (await store.segments.formNext(targetBytes, Date.now())),
-    ),
+    withStore(async (store) => store.segments.pending() ?? (await store.segments.formNext(targetBytes, Date.now()))),
   oldSegment: (n: number) => withStore((store) => store.segments.pending(n)),
   receipt: (jws: string) => withStore((store) => store.receipt(jws)),
   trimmable: () => withStore((store) => store.trimmable()),
@@ -48,6 +46,7 @@ const methods = {
   ledger: (device?: string) => withStore((store) => store.ledger(device)),
   presenceList: () => withStore((store) => store.presenceList()),
   queries: (options: { limit: number }) => withStore((store) => store.queries(options)),
+  queryCounts: () => withStore((store) => store.queryCounts()),
   query: (id: string) => withStore((store) => store.query(id)),
   audit: (options: { limit: number; beforeId?: number; subject?: string }) =>
     withStore((store) => store.audit(options)),

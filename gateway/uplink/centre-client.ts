@@ -36,7 +36,10 @@ export class CentreUnreachable extends Error {
   /** The body was on its way when the time ran out: a smaller one may get through. */
   readonly isTimeout: boolean
 
-  constructor(message: string, options: { cause?: unknown; retryAfterMs?: number | undefined; isTimeout?: boolean } = {}) {
+  constructor(
+    message: string,
+    options: { cause?: unknown; retryAfterMs?: number | undefined; isTimeout?: boolean } = {},
+  ) {
     super(message, { cause: options.cause })
     this.name = 'CentreUnreachable'
     this.retryAfterMs = options.retryAfterMs
@@ -51,9 +54,7 @@ const maxRetryAfterMs = 600_000
 
 const ReceiptReply = z.looseObject({ receipt: z.string().max(16_384) })
 const CommandsReply = z.looseObject({
-  commands: z
-    .array(z.looseObject({ n: z.int().min(1), jws: z.string().max(limits.commandBytes) }))
-    .max(10_000),
+  commands: z.array(z.looseObject({ n: z.int().min(1), jws: z.string().max(limits.commandBytes) })).max(10_000),
   upTo: z.int().min(0),
 })
 const ErrorReply = z.looseObject({
@@ -175,7 +176,9 @@ function checkCoordinator(host: string, certificate: PeerCertificate): Error | u
   if (nameError) return nameError
   try {
     const { role, id } = identityOf(certificate)
-    return role === 'coordinator' ? undefined : new Error(`the certificate is that of ${role} ${id}, not of a coordinator`)
+    return role === 'coordinator'
+      ? undefined
+      : new Error(`the certificate is that of ${role} ${id}, not of a coordinator`)
   } catch (error) {
     return error as Error
   }
