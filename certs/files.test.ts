@@ -73,7 +73,7 @@ describe('after a power cut between the two renames of a replacement', () => {
     const at = join(folder, 'gateway')
     await publishFolder(at, { 'key.pem': { data: 'first' } }, 'refuse', nowMs)
     renameSync(at, join(folder, '.gateway.old'))
-    mkdirSync(join(folder, '.gateway.new-0123'))
+    mkdirSync(join(folder, '.gateway.new'))
     expect(readableFolder(at)).toBe(join(folder, '.gateway.old'))
     await recoverFolder(at, folder)
     expect(readFileSync(join(at, 'key.pem'), 'utf8')).toBe('first')

@@ -3,7 +3,7 @@
 // so a power cut can leave only the old one, set aside: readableFolder finds it there, recoverFolder puts it back.
 import { randomBytes } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
-import { mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { AppError } from '../lib/errors.ts'
 
@@ -74,8 +74,9 @@ async function syncFolder(path: string): Promise<void> {
 
 /** Replaces one file: written beside it, synced, renamed over it. */
 export async function replaceFile(path: string, file: NewFile): Promise<void> {
-  const temporary = join(dirname(path), `.${basename(path)}.new-${randomBytes(6).toString('hex')}`)
+  const temporary = stagedNameOf(path)
   try {
+    await rm(temporary, { force: true }) // of a process that was killed
     await writeNew(temporary, file)
     await rename(temporary, path)
   } catch (error) {
@@ -121,7 +122,7 @@ export async function publishFolder(
   await finishReplacement(target, replacing, nowMs)
   if (replacing === 'refuse' && existsSync(target)) throw alreadyExists(target)
 
-  const staged = stagedNameOf(target) + randomBytes(6).toString('hex')
+  const staged = stagedNameOf(target)
   try {
     await mkdir(staged, { mode: 0o700 })
     for (const [name, file] of Object.entries(files)) {
@@ -144,7 +145,7 @@ function foldersOf(path: string, top: string): string[] {
   return folder === top ? [top] : [folder, ...foldersOf(folder, top)]
 }
 
-const stagedNameOf = (target: string) => join(dirname(target), `.${basename(target)}.new-`)
+const stagedNameOf = (target: string) => join(dirname(target), `.${basename(target)}.new`)
 const setAsideNameOf = (target: string) => join(dirname(target), `.${basename(target)}.old`)
 
 /** Where the folder can be read: its own place, or, after a power cut in the middle of replacing it, where the old one was set aside. */
@@ -157,7 +158,6 @@ export function readableFolder(target: string): string {
  * replaced goes where `replacing` says, half-made ones go.
  */
 export async function finishReplacement(target: string, replacing: Replacing, nowMs: number): Promise<void> {
-  const parent = dirname(target)
   const old = setAsideNameOf(target)
   if (existsSync(old)) {
     const stamp = new Date(nowMs).toISOString().replaceAll(/[-:]|\.\d+/g, '')
@@ -166,10 +166,7 @@ export async function finishReplacement(target: string, replacing: Replacing, no
     else if (replacing === 'keep-old')
       await rename(old, `${target}.replaced-${stamp}-${randomBytes(2).toString('hex')}`)
   }
-  const staged = basename(stagedNameOf(target))
-  for (const name of existsSync(parent) ? await readdir(parent) : []) {
-    if (name.startsWith(staged)) await rm(join(parent, name), { recursive: true, force: true })
-  }
+  await rm(stagedNameOf(target), { recursive: true, force: true })
 }
 
 /** finishReplacement for whoever finds a folder missing; `lockFolder` is the one under whose lock it is replaced. */
