@@ -1,11 +1,14 @@
-// The link to headquarters, as a TCP proxy that can be cut like a cable and counts what crosses it.
+// The link to headquarters, as a TCP proxy that can be cut like a cable, made slow, and counts what crosses it.
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
+import { Transform, type TransformCallback } from 'node:stream'
+import { setTimeout } from 'node:timers/promises'
 
 export class Link {
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
   readonly #targetPort: number
   #isUp = true
+  #bytesPerSecond = Infinity
   /** Bytes from the site to the centre since the link was made. */
   upBytes = 0
 
@@ -31,13 +34,27 @@ export class Link {
     for (const socket of this.#sockets) socket.destroy()
   }
 
-  restore(): void {
+  /** Lets connections through again, those from now on at most as fast as given (site to centre). */
+  restore({ bytesPerSecond = Infinity } = {}): void {
     this.#isUp = true
+    if (bytesPerSecond !== this.#bytesPerSecond) for (const socket of this.#sockets) socket.destroy()
+    this.#bytesPerSecond = bytesPerSecond
   }
 
   async close(): Promise<void> {
     this.cut()
     await new Promise((resolve) => this.#server.close(resolve))
+  }
+
+  #throttle(): Transform {
+    const bytesPerSecond = this.#bytesPerSecond
+    return new Transform({
+      highWaterMark: 4096,
+      transform(chunk: Buffer, _encoding, done: TransformCallback) {
+        if (bytesPerSecond === Infinity) return done(null, chunk)
+        void setTimeout((chunk.length / bytesPerSecond) * 1000).then(() => done(null, chunk))
+      },
+    })
   }
 
   #join(site: Socket): void {
@@ -53,8 +70,9 @@ export class Link {
         this.#sockets.delete(from)
         to.destroy()
       })
-      from.pipe(to)
     }
+    centre.pipe(site)
+    site.pipe(this.#throttle()).pipe(centre)
     site.on('data', (chunk: Buffer) => (this.upBytes += chunk.length))
   }
 }

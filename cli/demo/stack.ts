@@ -4,6 +4,7 @@
 import { createServer, type AddressInfo } from 'node:net'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { Agent, fetch } from 'undici'
 import { stringify } from 'yaml'
 import { createRoot, createSite, issueDevice, issueServer } from '../../certs/authority.ts'
@@ -151,7 +152,7 @@ export class Stack {
     const program = new Program(name, bundle, ['run', '--config', this.config(name)], join(this.folder, `${name}.log`))
     this.#programs.set(name, program)
     // One that cannot start ends within moments; waiting for its port alone would hide why.
-    const code = await Promise.race([program.ended, new Promise<undefined>((resolve) => setTimeout(resolve, 300))])
+    const code = await Promise.race([program.ended, setTimeout(300, undefined)])
     if (code !== undefined) throw new AppError('PROGRAM_ENDED', `${name} ended with ${code}:\n${program.logTail()}`)
   }
 
