@@ -1,7 +1,11 @@
 -- What devices sent and nobody has a receipt for yet. Written by the journal worker only; read by state and store.
 CREATE TABLE device (
   id INTEGER PRIMARY KEY,
-  name TEXT NOT NULL UNIQUE
+  name TEXT NOT NULL UNIQUE,
+  -- Records without epoch and seq: kept, but outside the ledger's proof.
+  unsequenced INTEGER NOT NULL DEFAULT 0,
+  -- Publishes that could not be read; each left a record of kind 'refused'.
+  refused INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 -- The loss ledger's ground truth: per epoch, which seqs are on this disk or were (ranges as JSON [[from,to],…]),
@@ -14,6 +18,8 @@ CREATE TABLE epoch (
   lost TEXT NOT NULL DEFAULT '[]',
   first_received_ms INTEGER NOT NULL,
   last_received_ms INTEGER NOT NULL,
+  -- Newest record of the epoch: while it may still be in the table, the epoch's row stays.
+  last_record_id INTEGER NOT NULL DEFAULT 0,
   UNIQUE (device_id, epoch)
 ) STRICT;
 
@@ -24,6 +30,7 @@ CREATE TABLE record (
   epoch_id INTEGER,
   seq INTEGER,
   kind TEXT NOT NULL,
+  -- Of snapshots, deltas and events the query's name; of answers the query's id.
   name TEXT,
   -- 1: answers, sent before all else; 0: history
   is_answer INTEGER NOT NULL,

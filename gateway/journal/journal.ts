@@ -1,0 +1,326 @@
+// The journal's core: what devices sent, on this disk, once each. Synchronous; lives in the journal worker.
+// Invariants: commit() returns only after the batch is fsynced (WAL, synchronous=FULL) or throws with nothing of it
+// kept, in memory either; a (device, epoch, seq) has at most one row for ever; a publish that cannot be read disturbs
+// no other; ids only grow.
+import { createHash } from 'node:crypto'
+import { statSync } from 'node:fs'
+import { AppError } from '../../lib/errors.ts'
+import { migrationsFolder } from '../../lib/program-file.ts'
+import { openDatabase, storageError, type Database } from '../../lib/sqlite/open.ts'
+import type { DeviceId, Epoch } from '../../protocol/ids.ts'
+import { decodeEnvelope, isKnownRecord, type DeviceRecord, type Envelope } from '../../protocol/records.ts'
+import { Refusal } from '../../protocol/refusal.ts'
+import type { Committed, Outcome, Publish } from './batch.ts'
+import { EpochCache, maxEpochsPerDevice, maxRangesPerEpoch, type EpochEntry } from './epochs.ts'
+import { readLedger, type DeviceLedger } from './ledger.ts'
+
+export interface JournalOptions {
+  path: string
+  /** The database file grows no further than this; then publishes are refused as on a full disk. */
+  maxBytes?: number
+  now?: () => number
+}
+
+export interface TrimRequest {
+  /** Records that are no answers, up to this id, may go. */
+  historyUpTo: number
+  /** Answers up to this id may go. */
+  answersUpTo: number
+}
+
+export interface JournalStats {
+  /** Newest id ever given; 0 for an empty journal. */
+  lastId: number
+  /** Oldest record that is still here; undefined when there is none. */
+  firstId: number | undefined
+  /** Database and WAL on disk. */
+  fileBytes: number
+  /** Of the database file, what is in use; the rest is used again before the file grows. */
+  usedBytes: number
+  devices: number
+  epochs: number
+}
+
+/** What one trim step deletes at most: a few milliseconds, between two batches. */
+const trimRows = 500
+const trimBytes = 4 * 1_048_576
+/** A transaction ends with the publish that reaches this: Brotli lets a small batch hold gigabytes. */
+const transactionBytes = 8 * 1_048_576
+/** How much of a refused publish is kept. */
+const refusedHeadBytes = 256
+
+export class Journal {
+  readonly #path: string
+  readonly #now: () => number
+  readonly #database
+  readonly #epochs: EpochCache
+  readonly #devices = new Map<string, number>()
+  readonly #insert
+  readonly #insertDevice
+  readonly #countUnsequenced
+  readonly #countRefused
+  readonly #trim
+  #lastId: number
+
+  /** Opens or makes the journal. Throws AppError, exit `storage`. */
+  constructor({ path, maxBytes, now = Date.now }: JournalOptions) {
+    this.#path = path
+    this.#now = now
+    const database = openDatabase(path, { migrations: migrationsFolder('gateway', 'journal'), pageCacheKib: 16_384 })
+    this.#database = database
+    if (maxBytes !== undefined) {
+      const pageBytes = Number(database.pragma('page_size', { simple: true }))
+      database.pragma(`max_page_count = ${Math.max(16, Math.floor(maxBytes / pageBytes))}`)
+    }
+    this.#epochs = new EpochCache(database)
+    for (const { id, name } of database
+      .prepare<[], { id: number; name: string }>('SELECT id, name FROM device')
+      .all()) {
+      this.#devices.set(name, id)
+    }
+    this.#insertDevice = database.prepare<[string]>('INSERT INTO device (name) VALUES (?)')
+    this.#countUnsequenced = database.prepare<[number, number]>(
+      'UPDATE device SET unsequenced = unsequenced + ? WHERE id = ?',
+    )
+    this.#countRefused = database.prepare<[number]>('UPDATE device SET refused = refused + 1 WHERE id = ?')
+    this.#insert = database.prepare<
+      [
+        number,
+        number | null,
+        number | null,
+        string,
+        string | null,
+        number,
+        number | null,
+        number,
+        string | null,
+        string,
+      ]
+    >(
+      `INSERT INTO record (device_id, epoch_id, seq, kind, name, is_answer, at_ms, received_ms, clock, body)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    )
+    this.#trim = { history: prepareTrim(database, 0), answers: prepareTrim(database, 1) }
+    this.#lastId =
+      database.prepare<[], number>(`SELECT seq FROM sqlite_sequence WHERE name = 'record'`).pluck().get() ?? 0
+  }
+
+  /**
+   * Stores what is new in the publishes, in their order, and returns when it is fsynced: one outcome for each of the
+   * first ones. When they are large the rest is left for another call; at least one is taken.
+   * Throws AppError STORE_UNUSABLE (disk full, I/O error); then nothing is kept.
+   */
+  commit(batch: readonly Publish[]): { outcomes: Outcome[]; committed: Committed } {
+    const nowMs = this.#now()
+    const outcomes: Outcome[] = []
+    const transaction: Transaction = { nowMs, lastId: this.#lastId, stored: 0, answers: 0, bytes: 0, newDevices: [] }
+    try {
+      this.#database.transaction(() => {
+        for (const publish of batch) {
+          outcomes.push(this.#store(publish, transaction))
+          if (transaction.bytes >= transactionBytes) break
+        }
+        this.#epochs.write(nowMs)
+      })()
+    } catch (error) {
+      this.#epochs.rolledBack()
+      for (const name of transaction.newDevices) this.#devices.delete(name)
+      throw storageError(this.#path, error)
+    }
+    this.#epochs.committed()
+    const { lastId, stored, answers } = transaction
+    this.#lastId = lastId
+    return { outcomes, committed: { lastId, stored, answers } }
+  }
+
+  /** Deletes some of what may go, in one small transaction; 0 when nothing is left to delete. Throws AppError. */
+  trimStep({ historyUpTo, answersUpTo }: TrimRequest): number {
+    try {
+      return this.#trimSome(this.#trim.answers, answersUpTo) || this.#trimSome(this.#trim.history, historyUpTo)
+    } catch (error) {
+      throw storageError(this.#path, error)
+    }
+  }
+
+  #trimSome({ next, remove }: ReturnType<typeof prepareTrim>, upTo: number): number {
+    let lastId: number | undefined
+    let bytes = 0
+    for (const row of next.iterate(upTo, trimRows)) {
+      lastId = row.id
+      bytes += row.bytes
+      if (bytes >= trimBytes) break
+    }
+    return lastId === undefined ? 0 : remove.run(lastId).changes
+  }
+
+  ledger(device?: string): DeviceLedger[] {
+    return readLedger(this.#database, device)
+  }
+
+  stats(): JournalStats {
+    const one = <T>(sql: string) => this.#database.prepare<[], T>(sql).pluck().get()
+    const pragma = (name: string) => Number(this.#database.pragma(name, { simple: true }))
+    return {
+      lastId: this.#lastId,
+      firstId: one<number | null>('SELECT min(id) FROM record') ?? undefined,
+      fileBytes: fileBytes(this.#path) + fileBytes(`${this.#path}-wal`),
+      usedBytes: (pragma('page_count') - pragma('freelist_count')) * pragma('page_size'),
+      devices: this.#devices.size,
+      epochs: one<number>('SELECT count(*) FROM epoch') ?? 0,
+    }
+  }
+
+  close(): void {
+    this.#database.close()
+  }
+
+  #store(publish: Publish, transaction: Transaction): Outcome {
+    const deviceId = this.#deviceId(publish.device, transaction)
+    let envelope: Envelope
+    let entry: EpochEntry | undefined
+    try {
+      envelope = decodeEnvelope(publish.payload, publish.encoding, publish.device)
+      const epoch = envelope.epoch as Epoch | undefined
+      if (epoch !== undefined) entry = this.#epochFor(deviceId, epoch, envelope.records, transaction.nowMs)
+    } catch (error) {
+      if (error instanceof Refusal) return this.#refuse(publish, deviceId, error, transaction)
+      if (isStorageError(error)) throw error
+      // A bug in a decoder must cost one publish, not every batch that holds it.
+      const bug = new Refusal('bad-shape', `the decoder failed: ${(error as Error).message.slice(0, 120)}`, error)
+      return this.#refuse(publish, deviceId, bug, transaction)
+    }
+    const clock = (envelope.clock as string | undefined) ?? null
+    const before = { stored: transaction.stored, bytes: transaction.bytes }
+    for (const record of envelope.records) {
+      const { seq } = record
+      if (entry === undefined || seq === undefined) {
+        this.#insertRecord(deviceId, null, record, clock, transaction)
+      } else if (!entry.ranges.has(seq)) {
+        this.#epochs.add(entry, seq, this.#insertRecord(deviceId, entry.id, record, clock, transaction))
+        if (isKnownRecord(record) && record.kind === 'gap') this.#epochs.addLost(entry, record)
+      }
+    }
+    const stored = transaction.stored - before.stored
+    if (entry === undefined) this.#countUnsequenced.run(stored, deviceId)
+    return {
+      state: 'stored',
+      stored,
+      duplicates: envelope.records.length - stored,
+      bytes: transaction.bytes - before.bytes,
+      lastId: transaction.lastId,
+    }
+  }
+
+  #epochFor(deviceId: number, epoch: Epoch, records: readonly DeviceRecord[], nowMs: number): EpochEntry {
+    const entry = this.#epochs.get(deviceId, epoch, nowMs)
+    if (entry === undefined) {
+      throw new Refusal('bad-shape', `epoch ${epoch} is one more than the ${maxEpochsPerDevice} of a device`)
+    }
+    const seqs = records.map((record) => record.seq ?? 0)
+    const gapCount = records.filter((record) => record.kind === 'gap').length
+    if (!this.#epochs.hasRoom(entry, seqs, gapCount)) {
+      throw new Refusal('bad-shape', `the seqs of epoch ${epoch} would fall into more than ${maxRangesPerEpoch} ranges`)
+    }
+    return entry
+  }
+
+  #insertRecord(
+    deviceId: number,
+    epochId: number | null,
+    record: DeviceRecord,
+    clock: string | null,
+    transaction: Transaction,
+  ): number {
+    const isAnswer = record.kind === 'answer' ? 1 : 0
+    const body = JSON.stringify(record)
+    const { lastInsertRowid } = this.#insert.run(
+      deviceId,
+      epochId,
+      record.seq ?? null,
+      record.kind,
+      nameOf(record),
+      isAnswer,
+      record.atMs ?? null,
+      transaction.nowMs,
+      clock,
+      body,
+    )
+    transaction.lastId = Number(lastInsertRowid)
+    transaction.stored++
+    transaction.answers += isAnswer
+    transaction.bytes += body.length
+    return transaction.lastId
+  }
+
+  /** Leaves a trace of a publish that can never be stored: what it was, by hash and first bytes, and why not. */
+  #refuse({ payload, encoding }: Publish, deviceId: number, why: Refusal, transaction: Transaction): Outcome {
+    const outcome: Outcome = { state: 'refused', reason: why.reason, message: why.message.slice(0, 500) }
+    if (why.reason === 'version-unsupported') return outcome
+    this.#countRefused.run(deviceId)
+    const trace = {
+      kind: 'refused',
+      reason: outcome.reason,
+      message: outcome.message,
+      encoding,
+      bytes: payload.byteLength,
+      sha256: createHash('sha256').update(payload).digest('hex'),
+      head: Buffer.from(payload.subarray(0, refusedHeadBytes)).toString('base64'),
+    }
+    this.#insertRecord(deviceId, null, trace, null, transaction)
+    return outcome
+  }
+
+  #deviceId(device: DeviceId, { newDevices }: Transaction): number {
+    const known = this.#devices.get(device)
+    if (known !== undefined) return known
+    const id = Number(this.#insertDevice.run(device).lastInsertRowid)
+    this.#devices.set(device, id)
+    newDevices.push(device)
+    return id
+  }
+}
+
+/** What one transaction has done so far. */
+interface Transaction {
+  readonly nowMs: number
+  lastId: number
+  stored: number
+  answers: number
+  /** Of record bodies. */
+  bytes: number
+  readonly newDevices: string[]
+}
+
+function prepareTrim(database: Database.Database, isAnswer: 0 | 1) {
+  const where = `FROM record WHERE is_answer = ${isAnswer} AND id <= ?`
+  return {
+    next: database.prepare<[number, number], { id: number; bytes: number }>(
+      `SELECT id, octet_length(body) AS bytes ${where} ORDER BY id LIMIT ?`,
+    ),
+    remove: database.prepare<[number]>(`DELETE ${where}`),
+  }
+}
+
+/** The query a record is about, as far as its kind is known. */
+function nameOf(record: DeviceRecord): string | null {
+  if (!isKnownRecord(record)) return null
+  switch (record.kind) {
+    case 'snapshot':
+    case 'delta':
+    case 'event':
+      return record.name
+    case 'answer':
+      return record.queryId
+    case 'gap':
+    case 'status':
+      return null
+  }
+}
+
+function isStorageError(error: unknown): boolean {
+  return error instanceof AppError || String((error as { code?: unknown }).code).startsWith('SQLITE_')
+}
+
+function fileBytes(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.size ?? 0
+}

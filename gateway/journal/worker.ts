@@ -1,0 +1,29 @@
+// The journal's thread: the only writer of journal.db. The broker's event loop never waits for a statement of it.
+import { serveWorker } from '../../lib/worker-rpc.ts'
+import { unpackBatch, type PackedBatch } from './batch.ts'
+import { Journal, type JournalOptions, type TrimRequest } from './journal.ts'
+
+let journal: Journal | undefined
+
+function open(): Journal {
+  if (journal === undefined) throw new Error('the journal is not open')
+  return journal
+}
+
+const methods = {
+  open(options: Pick<JournalOptions, 'path' | 'maxBytes'>): void {
+    journal = new Journal(options)
+  },
+  commit: (batch: PackedBatch) => open().commit(unpackBatch(batch)),
+  trimStep: (request: TrimRequest) => open().trimStep(request),
+  ledger: (device: string | undefined) => open().ledger(device),
+  stats: () => open().stats(),
+  close(): void {
+    journal?.close()
+    journal = undefined
+  },
+}
+
+export type JournalMethods = typeof methods
+
+serveWorker(methods)
