@@ -6,9 +6,6 @@ import { DeviceId, SiteId } from '../protocol/ids.ts'
 export const roles = ['device', 'gateway', 'coordinator', 'site-ca', 'root-ca'] as const
 export type Role = (typeof roles)[number]
 
-/** Roles that may sign other certificates. */
-export type CaRole = 'site-ca' | 'root-ca'
-
 export const serverAuth = '1.3.6.1.5.5.7.3.1'
 export const clientAuth = '1.3.6.1.5.5.7.3.2'
 

@@ -5,7 +5,7 @@ import { AppError } from '../lib/errors.ts'
 import type { Role } from './roles.ts'
 
 export const dayMs = 86_400_000
-export const backdateMs = dayMs
+export const backdateMs = 1 * dayMs
 
 /** Default life of each role, in days. */
 export const lifeDays: Record<Role, number> = {

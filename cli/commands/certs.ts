@@ -1,26 +1,34 @@
 // `tidegate certs …`: arguments to certs/, results to text. Works on a PKI directory alone, without any server, so that a site can issue
 // and revoke while it is cut off. Data goes to stdout (--json for machines), advice to stderr; private keys are never printed.
-import { randomInt } from 'node:crypto'
-import { isIP } from 'node:net'
-import { Command, InvalidArgumentError, Option } from 'commander'
+import { Command, Option } from 'commander'
 import { createRoot, createSite, issueDevice, issueServer, list, revoke } from '../../certs/authority.ts'
 import type { Issued, Listed } from '../../certs/authority.ts'
 import { revocationReasons } from '../../certs/ca-index.ts'
 import type { IndexEntry, RevocationReason } from '../../certs/ca-index.ts'
 import { crlDays } from '../../certs/crl.ts'
-import { exportBundle, exportPem, exportPkcs12 } from '../../certs/export.ts'
-import type { Exported, Subject } from '../../certs/export.ts'
 import { readBounded } from '../../certs/files.ts'
-import { inspectPath } from '../../certs/inspect-path.ts'
-import type { InspectedFile } from '../../certs/inspect-path.ts'
 import { requireId, roles } from '../../certs/roles.ts'
 import type { Role } from '../../certs/roles.ts'
 import { dayMs, lifeDays } from '../../certs/validity.ts'
 import type { ValidityWish } from '../../certs/validity.ts'
 import type { LeafKeyKind } from '../../certs/x509.ts'
-import { AppError, exitCodes } from '../../lib/errors.ts'
-import { printable } from '../../lib/output/printable.ts'
 import { renderTable } from '../../lib/output/table.ts'
+import { exportCommand } from './certs/export.ts'
+import { inspectCommand } from './certs/inspect.ts'
+import {
+  collect,
+  dateOf,
+  examples,
+  onPki,
+  parseDays,
+  parseTime,
+  print,
+  printJson,
+  printText,
+  requireSite,
+  usage,
+} from './certs/shared.ts'
+import type { PkiOptions } from './certs/shared.ts'
 
 /** The command group; actions throw AppError for the caller to describe. */
 export function certsCommand(): Command {
@@ -273,174 +281,11 @@ function stateOf(entry: IndexEntry, nowMs: number): string {
   return Date.parse(entry.notBefore) > nowMs ? 'not yet valid' : 'valid'
 }
 
-interface InspectOptions {
-  for?: string
-  role?: Role
-  ca?: string[]
-  crl?: string[]
-  key?: string
-  at?: number
-  json?: boolean
-}
-
-function inspectCommand(): Command {
-  return new Command('inspect')
-    .description('say in words what is wrong with certificate files and how to mend it')
-    .argument('<path...>', 'files, or folders with everything below them')
-    .option('--for <host>', 'name or address that peers dial')
-    .addOption(new Option('--role <role>', 'what the certificate should be for').choices(roles))
-    .option(
-      '--ca <file>',
-      'CA certificates to check against, instead of those near the file; may be repeated',
-      collectOptional,
-    )
-    .option('--crl <file>', 'revocation lists, instead of those near the file; may be repeated', collectOptional)
-    .option('--key <file>', 'private key of the certificate, instead of the one beside it')
-    .addOption(new Option('--at <time>', 'pretend that it is this time (ISO 8601)').argParser(parseTime))
-    .option('--json', 'print JSON')
-    .addHelpText(
-      'after',
-      examples(
-        'Ends with exit code 6 when anything is wrong.',
-        'tidegate certs inspect pki',
-        'tidegate certs inspect /etc/tidegate/cert.pem --role device',
-        'tidegate certs inspect gateway/cert.pem --for gateway.plant-a.example --ca root.pem',
-      ),
-    )
-    .action(async (paths: string[], options: InspectOptions) => {
-      const wish = {
-        nowMs: options.at ?? Date.now(),
-        ...(options.for === undefined
-          ? {}
-          : {
-              dialled: options.for.replace(/^\[(.*)\]$/, (whole, inner: string) => (isIP(inner) === 6 ? inner : whole)),
-            }),
-        ...(options.role === undefined ? {} : { role: options.role }),
-        ...(options.ca === undefined ? {} : { ca: options.ca }),
-        ...(options.crl === undefined ? {} : { crl: options.crl }),
-        ...(options.key === undefined ? {} : { key: options.key }),
-      }
-      const inspected: InspectedFile[] = []
-      for (const path of paths) inspected.push(...(await inspectPath(path, wish)))
-      if (options.json === true) printJson(inspected)
-      else for (const file of inspected) printInspected(file)
-      if (inspected.some(hasError)) process.exitCode = exitCodes.certificate
-    })
-}
-
-const hasError = ({ findings }: InspectedFile) => findings.some(({ severity }) => severity === 'error')
-
-/** Certificates come from anywhere: what they say about themselves is shown, never obeyed, by the terminal. */
-function printInspected({ path, facts, findings }: InspectedFile): void {
-  print(`${path}: ${findings.some(({ severity }) => severity !== 'note') ? 'not in order' : 'in order'}`)
-  for (const fact of facts) print(`  ${fact}`)
-  for (const { code, severity, message, hint } of findings) {
-    print(`  ${severity}: ${message} (${code})`)
-    print(`    try: ${hint.replaceAll('FILE', path)}`)
-  }
-}
-
-interface ExportOptions extends PkiOptions {
-  site?: string
-  role: Subject['role']
-  bundle?: string
-  pem?: string
-  p12?: string
-  passwordFile?: string
-  legacy?: boolean
-  force?: boolean
-}
-
-function exportCommand(): Command {
-  return onPki(
-    new Command('export').description('hand out what a device, a gateway, the coordinator or a browser needs'),
-  )
-    .argument('[device]', 'device id')
-    .option('--site <site>', 'site of the device or gateway')
-    .addOption(
-      new Option('--role <role>', 'whose files').choices(['device', 'gateway', 'coordinator']).default('device'),
-    )
-    .option(
-      '--bundle <folder>',
-      'a folder with certificate, key, trust and signing keys, ready to be copied to the machine',
-    )
-    .addOption(
-      new Option('--pem <file>', 'one file with key, certificate and intermediate').conflicts(['bundle', 'p12']),
-    )
-    .addOption(new Option('--p12 <file>', 'one PKCS#12 file, for a browser').conflicts(['bundle']))
-    .option(
-      '--password-file <file>',
-      'password of the PKCS#12 file (its first line); left out, one is made and printed',
-    )
-    .option('--legacy', 'protect the PKCS#12 file as old Windows and the macOS keychain need it (3DES)')
-    .option('--force', 'replace what is there')
-    .addHelpText(
-      'after',
-      examples(
-        'A gateway or coordinator bundle is a part of the PKI directory; every command works on it with --pki.',
-        'tidegate certs export --site plant-a press-07 --bundle ./press-07',
-        'tidegate certs export --site plant-a --role gateway --bundle ./plant-a-gateway',
-        'tidegate certs export --site plant-a engineer-kim --p12 kim.p12',
-      ),
-    )
-    .action(async (device: string | undefined, options: ExportOptions) => {
-      const target = { pki: options.pki, subject: subjectToExport(device, options), force: options.force === true }
-      if (options.bundle !== undefined)
-        return printExported(await exportBundle({ ...target, to: options.bundle }), options)
-      if (options.pem !== undefined) return printExported(await exportPem({ ...target, to: options.pem }), options)
-      if (options.p12 === undefined) throw usage('export to what?', 'give --bundle FOLDER, --pem FILE or --p12 FILE')
-      const given = options.passwordFile === undefined ? undefined : firstLine(await readBounded(options.passwordFile))
-      const password = given ?? randomPassword()
-      const exported = await exportPkcs12({
-        ...target,
-        to: options.p12,
-        password,
-        protection: options.legacy === true ? 'legacy' : 'modern',
-      })
-      printExported(exported, options, given === undefined ? password : undefined)
-    })
-}
-
-function subjectToExport(device: string | undefined, { role, site }: ExportOptions): Subject {
-  if (role === 'coordinator') return { role }
-  if (role === 'gateway') return { role, site: requireSite(site) }
-  if (device === undefined) throw usage('which device?', 'give its id, or --role gateway or coordinator')
-  return { role, site: requireSite(site), device }
-}
-
-function printExported({ files, missing }: Exported, { json }: PkiOptions, password?: string): void {
-  if (json === true) return printJson({ files, missing, ...(password === undefined ? {} : { password }) })
-  for (const file of files) print(file)
-  if (password !== undefined) print(`password: ${password}`)
-  for (const name of missing)
-    console.error(`note: ${name} is not in this PKI directory; the receiver brings its own or gets it another way`)
-}
-
-const firstLine = (bytes: Buffer) => bytes.toString('utf8').split(/\r?\n/)[0] ?? ''
-
-/** 100 bits in four groups of letters and digits that are not mistaken for each other when typed from paper. */
-function randomPassword(): string {
-  const letters = 'abcdefghjkmnpqrstuvwxyz23456789'
-  const group = () => Array.from({ length: 5 }, () => letters[randomInt(letters.length)]).join('')
-  return [group(), group(), group(), group()].join('-')
-}
-
-interface PkiOptions {
-  pki: string
-  json?: boolean
-}
-
 interface SigningOptions extends PkiOptions {
   force?: boolean
   days?: number
   notBefore?: number
   notAfter?: number
-}
-
-function onPki(command: Command): Command {
-  return command
-    .addOption(new Option('--pki <folder>', 'the PKI directory').env('TIDEGATE_PKI').default('pki'))
-    .option('--json', 'print JSON')
 }
 
 function signing(name: string, description: string, role: Role): Command {
@@ -476,35 +321,3 @@ function printIssued({ folder, entry, stillValid }: Issued, { json, site }: PkiO
     )
   }
 }
-
-function requireSite(site: string | undefined): string {
-  if (site === undefined) throw usage('which site?', 'give --site SITE')
-  return site
-}
-
-const usage = (message: string, hint: string) => new AppError('USAGE', message, { hint, exit: 'usage' })
-
-function parseDays(text: string): number {
-  const days = Number(text)
-  if (!/^\d+(\.\d+)?$/.test(text) || days <= 0) throw new InvalidArgumentError('give a number of days, such as 365')
-  return days
-}
-
-function parseTime(text: string): number {
-  const ms = /^\d{4}-\d\d-\d\d/.test(text) ? Date.parse(text) : NaN
-  if (Number.isNaN(ms)) throw new InvalidArgumentError('give a time such as 2027-01-31 or 2027-01-31T12:00:00Z')
-  return ms
-}
-
-const collect = (value: string, before: string[]) => [...before, value]
-const collectOptional = (value: string, before: string[] | undefined) => [...(before ?? []), value]
-
-const dateOf = (ms: number) => new Date(ms).toISOString().slice(0, 10)
-
-function examples(remark: string, ...lines: string[]): string {
-  return `\n${remark === '' ? '' : `${remark}\n`}Examples:\n${lines.map((line) => `  ${line}`).join('\n')}`
-}
-
-const printText = (text: string) => void process.stdout.write(text)
-const print = (line: string) => printText(`${printable(line)}\n`)
-const printJson = (value: unknown) => printText(`${JSON.stringify(value, null, 2)}\n`)
