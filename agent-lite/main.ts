@@ -1,0 +1,39 @@
+#!/usr/bin/env node
+// tidegate-agent: arguments to command to exit code, nothing else.
+import { Command } from 'commander'
+import { describeError, exitCodeOf, exitCodes } from '../lib/errors.ts'
+import { queryCommand } from './commands/query.ts'
+import { schemaCommand } from './commands/schema.ts'
+import { tablesCommand } from './commands/tables.ts'
+
+const program = new Command('tidegate-agent')
+  .description('Answers SQL about this machine, and brings the answers to the gateway of its site.')
+  .version(process.env['TIDEGATE_VERSION'] ?? 'unbuilt')
+  .option('--debug', 'show the stack of an error')
+  .showHelpAfterError('(--help shows the commands)')
+  .addHelpText(
+    'after',
+    `
+Examples:
+  tidegate-agent query 'SELECT name, pid FROM processes ORDER BY resident_size DESC LIMIT 5'
+  tidegate-agent query --json "SELECT sha256 FROM hash WHERE path = '/etc/hosts'"
+  tidegate-agent schema processes
+
+Exit codes: 0 ok, 1 failed, 2 usage, 3 configuration, 4 peer unreachable, 5 storage, 6 certificate`,
+  )
+  .exitOverride()
+
+for (const command of [queryCommand(), tablesCommand(), schemaCommand()]) program.addCommand(command.exitOverride())
+
+try {
+  await program.parseAsync()
+} catch (error) {
+  const { code, exitCode } = error as { code?: unknown; exitCode?: number }
+  if (typeof code === 'string' && code.startsWith('commander.')) {
+    // Commander has said what was wrong; help and version are no error.
+    process.exitCode = exitCode === 0 ? exitCodes.ok : exitCodes.usage
+  } else {
+    console.error(describeError(error, program.opts<{ debug?: boolean }>()))
+    process.exitCode = exitCodeOf(error)
+  }
+}
