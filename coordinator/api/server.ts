@@ -2,7 +2,7 @@
 import rateLimit from '@fastify/rate-limit'
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
-import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
+import Fastify, { LogController, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import { AppError } from '../../lib/errors.ts'
 import type { Logger } from '../../lib/log.ts'
 import type { Notifier } from '../notifier.ts'
@@ -57,7 +57,7 @@ export async function createApiServer(options: ApiOptions): Promise<FastifyInsta
   const app = Fastify({
     https: { ...options.tls, minVersion: 'TLSv1.2', handshakeTimeout: 20_000 },
     loggerInstance: log,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     genReqId: createRequestId,
     bodyLimit: maxBodyBytes,
     connectionTimeout: 120_000,

@@ -3,7 +3,7 @@
 import { constants } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { TLSSocket } from 'node:tls'
-import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
+import Fastify, { LogController, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import { AppError } from '../../lib/errors.ts'
 import type { Logger } from '../../lib/log.ts'
@@ -75,7 +75,7 @@ export function createSitesServer(options: SitesServerOptions): FastifyInstance 
       secureOptions: constants.SSL_OP_NO_TICKET,
     },
     loggerInstance: log,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     genReqId: createRequestId,
     bodyLimit: limits.segmentBytes,
     connectionTimeout: silenceMs,

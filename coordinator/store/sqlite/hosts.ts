@@ -32,16 +32,17 @@ const maxFactsBytes = 65_536
 const maxLabels = 100
 
 export function hostTables(database: Database.Database) {
-  const insert = database.prepare<[string, string, number, number], { id: number }>(
+  const insert = database.prepare<HostKey & { atMs: number }, { id: number }>(
     `INSERT INTO host (site_id, device, first_seen_at_ms, last_seen_at_ms, search)
-     VALUES (?1, ?2, ?3, ?4, ?2 || '.' || ?1) RETURNING id`,
+     VALUES (@site, @device, @atMs, @atMs, @device || '.' || @site) RETURNING id`,
   )
   const idOf = database.prepare<[string, string], { id: number }>(
     'SELECT id FROM host WHERE site_id = ? AND device = ?',
   )
   const seen = database.prepare('UPDATE host SET last_seen_at_ms = max(last_seen_at_ms, ?) WHERE id = ?')
   const presence = database.prepare(
-    `UPDATE host SET presence = ?1, presence_at_ms = ?2 WHERE id = ?3 AND (presence_at_ms IS NULL OR presence_at_ms <= ?2)`,
+    `UPDATE host SET presence = @state, presence_at_ms = @atMs
+     WHERE id = @id AND (presence_at_ms IS NULL OR presence_at_ms <= @atMs)`,
   )
   const factsOf = database.prepare<[number], { facts: string; device: string; site_id: string }>(
     'SELECT facts, device, site_id FROM host WHERE id = ?',
@@ -74,12 +75,12 @@ export function hostTables(database: Database.Database) {
 
   return {
     /** The host's key, made when it is new. */
-    ensure(site: string, device: string, atMs: number): number {
-      return idOf.get(site, device)?.id ?? insert.get(site, device, atMs, atMs)!.id
+    ensure({ site, device }: HostKey, atMs: number): number {
+      return idOf.get(site, device)?.id ?? insert.get({ site, device, atMs })!.id
     },
     idOf: ({ site, device }: HostKey) => idOf.get(site, device)?.id,
     seen: (id: number, atMs: number) => seen.run(atMs, id),
-    setPresence: (id: number, state: 'here' | 'gone', atMs: number) => presence.run(state, atMs, id),
+    setPresence: (id: number, state: 'here' | 'gone', atMs: number) => presence.run({ id, state, atMs }),
     /** Merges facts over those known; `labels` (strings), `platform` and `version` are what hosts are searched by. */
     mergeFacts(id: number, facts: Readonly<Record<string, unknown>>): void {
       const row = factsOf.get(id)

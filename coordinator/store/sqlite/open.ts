@@ -1,6 +1,5 @@
 // The store in one SQLite file, WAL with synchronous=FULL. Several processes may have it open: the server, and the
 // commands that add sites and tokens while it runs; every write begins with IMMEDIATE so that they queue up.
-import type { DeviceId } from '../../../protocol/ids.ts'
 import { openDatabase } from '../../../lib/sqlite/open.ts'
 import { migrationsFolder } from '../../../lib/program-file.ts'
 import type { Store } from '../store.ts'
@@ -89,7 +88,7 @@ export function openSqliteStore(path: string): Store {
         queries.create(query)
         for (const { site, devices, jws } of addressed) {
           for (const device of devices ?? [null]) {
-            const hostId = device === null ? null : hosts.ensure(site, device as DeviceId, query.createdAtMs)
+            const hostId = device === null ? null : hosts.ensure({ site, device }, query.createdAtMs)
             queries.addTarget(query.id, site, hostId, 'queued', query.createdAtMs)
           }
           sites.queueCommand({ site, jws, notAfterMs: query.notAfterMs }, query.createdAtMs, query.id)

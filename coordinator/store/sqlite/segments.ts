@@ -1,6 +1,6 @@
 // Commit of one segment: the check of its place in the chain and everything that is in it, within the caller's one
 // transaction. A receipt may be signed only after that transaction is on disk.
-import type { QueryId, SiteId } from '../../../protocol/ids.ts'
+import type { DeviceId, QueryId, SiteId } from '../../../protocol/ids.ts'
 import { isKnownRecord } from '../../../protocol/records.ts'
 import type { DecodedSegment, RecordItem, SegmentItem } from '../../../protocol/segments.ts'
 import type { Database } from '../../../lib/sqlite/open.ts'
@@ -79,8 +79,8 @@ export function segmentTables(database: Database.Database, { hosts, epochs, tabl
     const lastSeen = new Map<number, number>()
     const counts = { records: 0, duplicates: 0, unfolded: 0, unknown: 0, queries: new Set<QueryId>() }
 
-    const hostOf = (device: string, seenAtMs: number): number => {
-      const id = hostIds.get(device) ?? hosts.ensure(site, device, seenAtMs)
+    const hostOf = (device: DeviceId, seenAtMs: number): number => {
+      const id = hostIds.get(device) ?? hosts.ensure({ site, device }, seenAtMs)
       hostIds.set(device, id)
       lastSeen.set(id, Math.max(lastSeen.get(id) ?? 0, seenAtMs))
       return id
@@ -98,7 +98,7 @@ export function segmentTables(database: Database.Database, { hosts, epochs, tabl
           hosts.setPresence(hostOf(item.device, item.atMs), item.state, item.atMs)
           break
         case 'ledger': {
-          const id = hostIds.get(item.device) ?? hosts.ensure(site, item.device, committedAtMs)
+          const id = hostIds.get(item.device) ?? hosts.ensure({ site, device: item.device }, committedAtMs)
           hostIds.set(item.device, id)
           if (!ledger.siteReports(id, item, committedAtMs)) counts.unknown++
           break
