@@ -69,6 +69,8 @@ test(
     await until('all to be acknowledged', acked(recordsPerDevice), 120_000)
     for (const publisher of publishers) await publisher.stop()
     expect((await stack.api<LedgerPage>('/api/v1/ledger')).totals.atCentre).toBe(40)
+    const local = await stack.gatewayCommand('query', '--json', 'SELECT device, seq FROM counter ORDER BY device')
+    expect(JSON.parse(local.stdout)).toEqual(devices.map((device) => ({ device, seq: String(recordsPerDevice) })))
 
     stack.link.restore({ bytesPerSecond: 64 * 1024 })
     const sent = devices.length * recordsPerDevice
