@@ -34,6 +34,8 @@ test.each([
 })
 
 test('rows that change places show', () => {
-  database.exec('UPDATE audit SET id = 100 WHERE id = 2; UPDATE audit SET id = 2 WHERE id = 3; UPDATE audit SET id = 3 WHERE id = 100')
+  database.exec(
+    'UPDATE audit SET id = 100 WHERE id = 2; UPDATE audit SET id = 2 WHERE id = 3; UPDATE audit SET id = 3 WHERE id = 100',
+  )
   expect(verifyAudit(database)).toMatchObject({ ok: false, brokenAt: 2 })
 })

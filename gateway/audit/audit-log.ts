@@ -23,8 +23,7 @@ export interface AuditRow extends AuditEntry {
 }
 
 export type AuditVerdict =
-  | { ok: true; rows: number; head: string }
-  | { ok: false; rows: number; brokenAt: number; problem: string }
+  { ok: true; rows: number; head: string } | { ok: false; rows: number; brokenAt: number; problem: string }
 
 const genesis = '0'.repeat(64)
 const headKey = 'audit-head'
@@ -57,9 +56,7 @@ export function appendAudit(database: Database.Database, entry: AuditEntry): voi
     )
     .run({ ...row, hash })
   database
-    .prepare(
-      'INSERT INTO setting (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value',
-    )
+    .prepare('INSERT INTO setting (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value')
     .run(headKey, `${row.id}:${hash}`)
 }
 
@@ -98,7 +95,12 @@ export function verifyAudit(database: Database.Database): AuditVerdict {
   }
   const head = readHead(database)
   if (head.id !== id || head.hash !== previous) {
-    return { ok: false, rows: id, brokenAt: id + 1, problem: `the log ends at row ${id}, it was written up to ${head.id}` }
+    return {
+      ok: false,
+      rows: id,
+      brokenAt: id + 1,
+      problem: `the log ends at row ${id}, it was written up to ${head.id}`,
+    }
   }
   return { ok: true, rows: id, head: previous }
 }
