@@ -125,12 +125,12 @@ export class Centre {
       const link = this.#links.linkOf(record)
       const site = record.id
       if (link.state === 'up') {
-        const reason = `no word from site ${site} within ${formatDuration(lastWordMs)} after the query ended, though its link is up`
+        const reason = `no word from the site within ${formatDuration(lastWordMs)} after the query ended, though its link is up`
         return { site, validBeforeMs: nowMs - lastWordMs, reason }
       }
       const reason =
         link.state === 'never'
-          ? `site ${site} has never connected`
+          ? 'the site has never connected'
           : `site link down since ${new Date(link.sinceMs ?? 0).toISOString().slice(0, 19)}Z`
       return { site, validBeforeMs: nowMs, reason }
     })

@@ -24,15 +24,15 @@ export function viewTarget(target: TargetRecord, link: Link): TargetView {
 type Waiting = { cause: NonNullable<TargetView['waitingFor']>; reason: string }
 
 function whyWaiting(target: TargetRecord, link: Link): Waiting {
-  const { site, device, state, times, reason, presence, presenceAtMs } = target
+  const { device, state, times, reason, presence, presenceAtMs } = target
   const since = (name: keyof typeof times) => iso(times[name])
-  if (link.state === 'never') return { cause: 'never-connected', reason: `site ${site}: has never connected` }
+  if (link.state === 'never') return { cause: 'never-connected', reason: 'the site has never connected' }
   if (link.state === 'down') {
     const last = state === 'queued' ? '' : `; last word: ${state} at ${since(state)}`
-    return { cause: 'link-down', reason: `site ${site}: link down since ${iso(link.sinceMs)}${last}` }
+    return { cause: 'link-down', reason: `link down since ${iso(link.sinceMs)}${last}` }
   }
-  if (state === 'queued') return { cause: 'on-its-way', reason: `on its way to site ${site}` }
-  if (device === null) return { cause: 'device-unknown', reason: `site ${site} has not named its devices yet` }
+  if (state === 'queued') return { cause: 'on-its-way', reason: 'on its way to the site' }
+  if (device === null) return { cause: 'device-unknown', reason: 'the site has not named its devices yet' }
   if (target.awaitsParts) return { cause: 'answer-incomplete', reason: 'answered; its rows are still on their way' }
   if (state === 'awaiting-consent') {
     return { cause: 'awaiting-consent', reason: `waits for consent at the plant since ${since(state)}${colon(reason)}` }
