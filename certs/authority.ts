@@ -23,7 +23,7 @@ import type { ServerNames } from './server-names.ts'
 import { signCertificate } from './sign-certificate.ts'
 import { chooseValidity, dayMs } from './validity.ts'
 import type { ValidityWish } from './validity.ts'
-import { newKey, signingKey } from './x509.ts'
+import { newKey } from './x509.ts'
 import type { LeafKeyKind } from './x509.ts'
 
 interface Common {
@@ -45,12 +45,12 @@ export interface Issued {
   stillValid: IndexEntry[]
 }
 
-/** Makes root/ and, where it is missing, centre/. `deployment` (1 to 64 printable characters) becomes the O of every certificate. */
+/** Makes root/ and, where it is missing, centre/. `deployment` (1 to 58 printable characters) becomes the O of every certificate. */
 export async function createRoot(options: Common & { deployment: string }): Promise<Issued> {
   const { pki, deployment, force = false, nowMs = Date.now() } = options
-  if (!/^[^\p{C}]{1,64}$/u.test(deployment) || deployment.trim() !== deployment) {
+  if (!/^[^\p{C}]{1,58}$/u.test(deployment) || deployment.trim() !== deployment) {
     throw new AppError('DEPLOYMENT_NAME_INVALID', `${JSON.stringify(deployment)} cannot name a deployment`, {
-      hint: 'give 1 to 64 printable characters, such as "Acme Water"',
+      hint: 'give 1 to 58 printable characters, such as "Acme Water"',
       exit: 'usage',
     })
   }
@@ -61,13 +61,12 @@ export async function createRoot(options: Common & { deployment: string }): Prom
     await finishReplacement(at.root, 'refuse', nowMs)
     if (!force && existsSync(at.root)) throw alreadyExists(at.root)
     const key = await newKey('p256')
-    const selfKey = await signingKey(key.privatePem)
     const { pem, entry } = await signCertificate(
-      { role: 'root-ca', id: `${deployment} root`.slice(0, 64), deployment, publicKey: key.publicKey, validity },
-      { selfKey },
+      { role: 'root-ca', id: `${deployment} root`, deployment, publicKey: key.publicKey, validity },
+      { selfKey: key.privateKey },
     )
     const index: CaIndex = { v: 1, crlNumber: 1, certificates: [entry] }
-    const crl = await signCrl(index, { certificate: new X509Certificate(pem), key: selfKey }, { nowMs })
+    const crl = await signCrl(index, { certificate: new X509Certificate(pem), key: key.privateKey }, { nowMs })
     if (force || !existsSync(at.centre))
       await publishFolder(at.centre, await signingPair(centreFiles), replacing(force, 'keep-old'), nowMs)
     await publishFolder(
@@ -103,11 +102,7 @@ export async function createSite(options: Common & { site: string }): Promise<Is
     )
     const stillValid = await record(root, entry, nowMs)
     const index: CaIndex = { v: 1, crlNumber: 1, certificates: [] }
-    const crl = await signCrl(
-      index,
-      { certificate: new X509Certificate(pem), key: await signingKey(key.privatePem) },
-      { nowMs },
-    )
+    const crl = await signCrl(index, { certificate: new X509Certificate(pem), key: key.privateKey }, { nowMs })
     await publishFolder(
       folder,
       {

@@ -7,7 +7,7 @@ import { readBounded, recoverFolder } from './files.ts'
 import { caFiles } from './layout.ts'
 import type { Issuer } from './sign-certificate.ts'
 import type { Validity } from './validity.ts'
-import { signingKey, x509 } from './x509.ts'
+import { x509 } from './x509.ts'
 
 export interface Ca extends Issuer {
   folder: string
@@ -46,8 +46,9 @@ export async function openCa(folder: string): Promise<Ca> {
   const keyPem = (await readBounded(keyPath)).toString()
   try {
     const certificate = new X509Certificate(certPem)
-    if (!certificate.checkPrivateKey(createPrivateKey(keyPem)))
-      throw new Error('the key does not belong to the certificate')
+    const key = createPrivateKey(keyPem)
+    if (!certificate.checkPrivateKey(key)) throw new Error('the key does not belong to the certificate')
+    if (key.asymmetricKeyDetails?.namedCurve !== 'prime256v1') throw new Error('its key is not ECDSA P-256')
     const { subjectName, notBefore, notAfter } = new x509.X509Certificate(certificate.raw)
     const [cn] = subjectName.getField('CN')
     const [deployment] = subjectName.getField('O')
@@ -56,7 +57,7 @@ export async function openCa(folder: string): Promise<Ca> {
       folder,
       certPem,
       certificate,
-      key: await signingKey(keyPem),
+      key,
       cn,
       deployment,
       validity: { notBefore, notAfter },

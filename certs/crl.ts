@@ -1,14 +1,16 @@
 // Signs the list of a CA's revoked certificates (RFC 5280 §5). Always whole, never a delta, so that any one copy on any path is enough.
+import { sign } from 'node:crypto'
 import type { CaIndex, IndexEntry } from './ca-index.ts'
 import { revocationReasons } from './ca-index.ts'
+import { derTags, writeDer, writeDerInteger, writeDerOid, writeDerTime } from './der.ts'
 import { toPem } from './encodings.ts'
+import { crlNumberOid, ecdsaWithSha256, subjectDerOf } from './revocation.ts'
 import { authorityKeyIdentifier } from './sign-certificate.ts'
 import type { Issuer } from './sign-certificate.ts'
 import { backdateMs, dayMs } from './validity.ts'
-import { ecdsaP256, x509 } from './x509.ts'
+import { x509 } from './x509.ts'
 
 export const crlDays = 30
-const crlNumberOid = '2.5.29.20'
 const reasonOid = '2.5.29.21'
 
 /**
@@ -20,38 +22,37 @@ export async function signCrl(
   issuer: Issuer,
   { nowMs, days = crlDays }: { nowMs: number; days?: number },
 ): Promise<string> {
-  const issuedBy = new x509.X509Certificate(issuer.certificate.raw)
-  const crl = await x509.X509CrlGenerator.create({
-    issuer: issuedBy.subjectName,
-    thisUpdate: new Date(nowMs - backdateMs),
-    nextUpdate: new Date(nowMs + days * dayMs),
-    signingAlgorithm: ecdsaP256,
-    signingKey: issuer.key,
-    entries: index.certificates.filter((entry) => entry.revokedAt !== undefined).map(crlEntry),
-    extensions: [
-      await authorityKeyIdentifier(issuedBy),
-      new x509.Extension(crlNumberOid, false, derInteger(index.crlNumber)),
-    ],
-  })
-  return toPem('X509 CRL', crl.rawData)
+  const algorithm = sequence(writeDerOid(ecdsaWithSha256))
+  const revoked = index.certificates.filter((entry) => entry.revokedAt !== undefined)
+  const keyIdentifier = await authorityKeyIdentifier(new x509.X509Certificate(issuer.certificate.raw))
+  const tbs = sequence(
+    writeDerInteger('01'), // version 2
+    algorithm,
+    subjectDerOf(issuer.certificate),
+    writeDerTime(nowMs - backdateMs),
+    writeDerTime(nowMs + days * dayMs),
+    ...(revoked.length === 0 ? [] : [sequence(Buffer.concat(revoked.map(crlEntry)))]),
+    writeDer(
+      derTags.context0,
+      sequence(
+        new Uint8Array(keyIdentifier.rawData),
+        extension(crlNumberOid, writeDerInteger(index.crlNumber.toString(16))),
+      ),
+    ),
+  )
+  const signature = sign('sha256', tbs, issuer.key)
+  return toPem('X509 CRL', sequence(tbs, algorithm, writeDer(derTags.bitString, Buffer.from([0]), signature)))
 }
 
-function crlEntry(entry: IndexEntry): x509.X509CrlEntryParams {
-  return {
-    serialNumber: entry.serial,
-    revocationDate: new Date(entry.revokedAt as string),
-    // Written as an extension of our own: the library leaves an empty list, which OpenSSL refuses, for reason 0.
-    extensions: [
-      new x509.Extension(reasonOid, false, Buffer.from([0x0a, 1, revocationReasons[entry.reason ?? 'unspecified']])),
-    ],
-  }
+function crlEntry({ serial, revokedAt, reason = 'unspecified' }: IndexEntry): Buffer {
+  const code = revocationReasons[reason]
+  return sequence(
+    writeDerInteger(serial),
+    writeDerTime(Date.parse(revokedAt as string)),
+    // "Unspecified" is said by leaving the reason out (RFC 5280 §5.3.1).
+    ...(code === 0 ? [] : [sequence(extension(reasonOid, writeDer(derTags.enumerated, Buffer.from([code]))))]),
+  )
 }
 
-/** DER INTEGER of a non-negative safe integer. */
-function derInteger(value: number): Buffer {
-  let hex = value.toString(16)
-  if (hex.length % 2 === 1) hex = `0${hex}`
-  if (Number.parseInt(hex.slice(0, 2), 16) > 0x7f) hex = `00${hex}`
-  const bytes = Buffer.from(hex, 'hex')
-  return Buffer.concat([Buffer.from([0x02, bytes.length]), bytes])
-}
+const sequence = (...contents: readonly Uint8Array[]) => writeDer(derTags.sequence, ...contents)
+const extension = (oid: string, value: Buffer) => sequence(writeDerOid(oid), writeDer(derTags.octetString, value))

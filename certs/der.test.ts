@@ -1,6 +1,16 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { derChildren, derOid, derSerial, derTimeMs, readDer } from './der.ts'
+import {
+  derChildren,
+  derOid,
+  derSerial,
+  derTimeMs,
+  readDer,
+  writeDer,
+  writeDerInteger,
+  writeDerOid,
+  writeDerTime,
+} from './der.ts'
 
 const der = (hex: string) => readDer(Buffer.from(hex, 'hex'))
 const time = (tag: number, text: string) => readDer(Buffer.concat([Buffer.from([tag, text.length]), Buffer.from(text)]))
@@ -55,4 +65,30 @@ test('serials lose their sign byte and nothing else', () => {
   expect(derSerial(der('020200ff'))).toBe('ff')
   expect(derSerial(der('020100'))).toBe('0')
   for (const hex of ['0201ff', '0200', '02020001']) expect(() => derSerial(der(hex))).toThrow(RangeError)
+})
+
+describe('what is written is read back', () => {
+  test('lengths of every size', () => {
+    for (const length of [0, 1, 0x7f, 0x80, 0xff, 0x100, 0xffff, 0x10000, 0x1000000]) {
+      expect(readDer(writeDer(0x30, Buffer.alloc(length))).content).toHaveLength(length)
+    }
+  })
+
+  test('serials, times and object identifiers', () => {
+    fc.assert(
+      fc.property(fc.bigInt({ min: 0n, max: 2n ** 160n }), (value) => {
+        expect(derSerial(readDer(writeDerInteger(value.toString(16))))).toBe(value.toString(16))
+      }),
+    )
+    fc.assert(
+      fc.property(
+        fc.date({ min: new Date('1950-01-01'), max: new Date('9999-01-01'), noInvalidDate: true }),
+        (date) => {
+          expect(derTimeMs(readDer(writeDerTime(date.getTime())))).toBe(Math.floor(date.getTime() / 1000) * 1000)
+        },
+      ),
+    )
+    for (const oid of ['1.2.840.10045.4.3.2', '2.5.29.20', '1.3.6.1.4.1.311.21.7'])
+      expect(derOid(readDer(writeDerOid(oid)))).toBe(oid)
+  })
 })

@@ -1,5 +1,5 @@
-// A strict reader of DER (X.690): what decides who is let in is not read with a lenient parser. @peculiar/x509 1.14 silently drops the
-// extensions of a CRL without nextUpdate, and takes bytes that no DER encoder writes.
+// A strict reader of DER (X.690), and the little of a writer that revocation lists need. @peculiar/x509 1.14 is not used for lists: it drops
+// the extensions of one without nextUpdate, takes bytes that no encoder writes, and gives up at some 1,300 revoked certificates.
 
 export interface DerValue {
   tag: number
@@ -13,6 +13,7 @@ export const derTags = {
   bitString: 0x03,
   octetString: 0x04,
   oid: 0x06,
+  enumerated: 0x0a,
   utcTime: 0x17,
   generalizedTime: 0x18,
   sequence: 0x30,
@@ -103,4 +104,39 @@ export function expectTag(value: DerValue | undefined, tag: number): DerValue {
   throw new RangeError(
     `tag 0x${tag.toString(16)} is expected${value === undefined ? ', and it ends' : `, not 0x${value.tag.toString(16)}`}`,
   )
+}
+
+/** One value with these contents. */
+export function writeDer(tag: number, ...contents: readonly Uint8Array[]): Buffer {
+  const length = contents.reduce((sum, content) => sum + content.length, 0)
+  const hex = length.toString(16)
+  const lengthBytes = Buffer.from(hex.padStart(hex.length + (hex.length % 2), '0'), 'hex')
+  const header = length < 0x80 ? [tag, length] : [tag, 0x80 | lengthBytes.length, ...lengthBytes]
+  return Buffer.concat([Buffer.from(header), ...contents])
+}
+
+/** A non-negative INTEGER given in hex. */
+export function writeDerInteger(hex: string): Buffer {
+  const even = hex.padStart(hex.length + (hex.length % 2), '0').replace(/^(00)+(?=..)/, '')
+  const bytes = Buffer.from(even, 'hex')
+  return writeDer(derTags.integer, ...((bytes[0] as number) >= 0x80 ? [Buffer.from([0])] : []), bytes)
+}
+
+/** An OBJECT IDENTIFIER given in dots. */
+export function writeDerOid(dotted: string): Buffer {
+  const [first = 0, second = 0, ...rest] = dotted.split('.').map(Number)
+  const bytes = [first * 40 + second, ...rest].flatMap((arc) => {
+    const groups = [arc & 0x7f]
+    for (let left = Math.floor(arc / 128); left > 0; left = Math.floor(left / 128)) groups.unshift((left & 0x7f) | 0x80)
+    return groups
+  })
+  return writeDer(derTags.oid, Buffer.from(bytes))
+}
+
+/** A moment as RFC 5280 §4.1.2.5 asks: UTCTime until 2049, GeneralizedTime after, to the second. */
+export function writeDerTime(ms: number): Buffer {
+  const text = `${new Date(ms).toISOString().replaceAll(/[-:T]|\.\d+Z$/g, '')}Z`
+  return Number(text.slice(0, 4)) < 2050
+    ? writeDer(derTags.utcTime, Buffer.from(text.slice(2)))
+    : writeDer(derTags.generalizedTime, Buffer.from(text))
 }

@@ -1,4 +1,4 @@
-import { generateKeyPairSync, X509Certificate } from 'node:crypto'
+import { createPrivateKey, generateKeyPairSync, X509Certificate } from 'node:crypto'
 import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -11,7 +11,7 @@ import type { InspectWish } from './inspect-path.ts'
 import { makePkcs12 } from './pkcs12.ts'
 import { toPem } from './encodings.ts'
 import { readPem } from './pem.ts'
-import { ecdsaP256, signingKey, spkiOf, x509 } from './x509.ts'
+import { ecdsaP256, spkiOf, webCryptoKey, x509 } from './x509.ts'
 
 const nowMs = Date.parse('2026-11-24T12:00:00Z')
 const scratch = mkdtempSync(join(tmpdir(), 'tidegate-inspect-'))
@@ -188,7 +188,7 @@ describe('a certificate', () => {
         notBefore: new Date(nowMs - 1000),
         notAfter: new Date(nowMs + 100 * 86_400_000),
         publicKey: spkiOf(key),
-        signingKey: await signingKey(read(pki, 'sites', issuer, 'ca.key')),
+        signingKey: await webCryptoKey(createPrivateKey(read(pki, 'sites', issuer, 'ca.key'))),
         signingAlgorithm: ecdsaP256,
         extensions,
       })

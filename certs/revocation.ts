@@ -8,8 +8,9 @@ import { normalSerial } from './encodings.ts'
 import { maxFileBytes } from './files.ts'
 import { readPem } from './pem.ts'
 
-const ecdsaWithSha256 = '1.2.840.10045.4.3.2'
-const crlNumberOid = '2.5.29.20'
+/** What every tidegate CA signs with (RFC 5758 §3.2). */
+export const ecdsaWithSha256 = '1.2.840.10045.4.3.2'
+export const crlNumberOid = '2.5.29.20'
 
 export class RevocationList {
   /** CRL number: a list with a lower one is older and must not replace this one. */

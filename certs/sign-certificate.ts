@@ -6,15 +6,12 @@ import { usagesOfRole } from './roles.ts'
 import type { Role } from './roles.ts'
 import type { subjectAltNames } from './server-names.ts'
 import type { Validity } from './validity.ts'
-import { ecdsaP256, randomSerial, spkiOf, x509 } from './x509.ts'
-import type { signingKey } from './x509.ts'
+import { ecdsaP256, randomSerial, spkiOf, webCryptoKey, x509 } from './x509.ts'
 import type { IndexEntry } from './ca-index.ts'
-
-export type SigningKey = Awaited<ReturnType<typeof signingKey>>
 
 export interface Issuer {
   certificate: X509Certificate
-  key: SigningKey
+  key: KeyObject
 }
 
 export interface ToSign {
@@ -34,7 +31,7 @@ export interface Signed {
 }
 
 /** Signs a certificate; with `{ selfKey }` the root signs itself. */
-export async function signCertificate(wish: ToSign, issuer: Issuer | { selfKey: SigningKey }): Promise<Signed> {
+export async function signCertificate(wish: ToSign, issuer: Issuer | { selfKey: KeyObject }): Promise<Signed> {
   // The subject is built from strings marked UTF-8: given plain strings, the library would interpret backslashes and quotes in them.
   const subject = new x509.Name([
     { O: [{ utf8String: wish.deployment }] },
@@ -49,7 +46,7 @@ export async function signCertificate(wish: ToSign, issuer: Issuer | { selfKey: 
     issuer: issuedBy?.subjectName ?? subject,
     ...wish.validity,
     publicKey: spkiOf(wish.publicKey),
-    signingKey: 'selfKey' in issuer ? issuer.selfKey : issuer.key,
+    signingKey: await webCryptoKey('selfKey' in issuer ? issuer.selfKey : issuer.key),
     signingAlgorithm: ecdsaP256,
     extensions: await extensionsOf(wish, issuedBy),
   })

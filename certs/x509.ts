@@ -1,6 +1,6 @@
 // The only door to @peculiar/x509: it looks for WebCrypto in a global that Node 18 does not have, so Node's own is set here, once.
 // All CA and default leaf keys are ECDSA P-256; old devices may bring RSA-2048.
-import { createPrivateKey, generateKeyPair, randomBytes, webcrypto } from 'node:crypto'
+import { generateKeyPair, randomBytes, webcrypto } from 'node:crypto'
 import type { KeyObject } from 'node:crypto'
 import { promisify } from 'node:util'
 import * as x509 from '@peculiar/x509'
@@ -16,13 +16,14 @@ export type LeafKeyKind = 'p256' | 'rsa2048'
 export interface NewKey {
   /** PKCS#8 PEM. */
   privatePem: string
+  privateKey: KeyObject
   publicKey: KeyObject
 }
 
 /** A fresh key pair; P-256 takes under a millisecond, RSA-2048 some 50 to 300 ms in a thread of Node's pool. */
 export async function newKey(kind: LeafKeyKind | 'ed25519'): Promise<NewKey> {
   const { privateKey, publicKey } = await generate(kind)
-  return { privatePem: privateKey.export({ type: 'pkcs8', format: 'pem' }) as string, publicKey }
+  return { privatePem: privateKey.export({ type: 'pkcs8', format: 'pem' }) as string, privateKey, publicKey }
 }
 
 function generate(kind: LeafKeyKind | 'ed25519') {
@@ -39,15 +40,15 @@ function generate(kind: LeafKeyKind | 'ed25519') {
 /** The SPKI DER of a public key. */
 export const spkiOf = (key: KeyObject): Buffer => key.export({ type: 'spki', format: 'der' })
 
-/** A P-256 private key as WebCrypto wants it for signing certificates and CRLs. */
-export async function signingKey(pem: string) {
-  const der = createPrivateKey(pem).export({ type: 'pkcs8', format: 'der' })
+/** A P-256 private key as the library wants it for signing. */
+export function webCryptoKey(key: KeyObject) {
+  const der = key.export({ type: 'pkcs8', format: 'der' })
   return webcrypto.subtle.importKey('pkcs8', der, ecdsaP256, false, ['sign'])
 }
 
 /**
- * A random serial of 128 bits: hex, positive and minimal in DER as RFC 5280 §4.1.2.2 asks. The two top bits are fixed to 01, because
- * @peculiar/x509 1.14 pads a set sign bit in certificates but not in CRLs, where the entry would then name a negative number.
+ * A random serial of 128 bits: hex, positive and minimal in DER as RFC 5280 §4.1.2.2 asks. The two top bits are fixed to 01: then no tool
+ * adds or drops a leading byte, and the serial reads the same everywhere.
  */
 export function randomSerial(): string {
   const bytes = randomBytes(16)

@@ -6,7 +6,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createRoot, createSite, issueDevice, issueServer, revoke } from '../../certs/authority.ts'
+import type { IndexEntry } from '../../certs/ca-index.ts'
+import { readIndex } from '../../certs/ca-index.ts'
+import { openCa } from '../../certs/ca.ts'
+import { signCrl } from '../../certs/crl.ts'
 import { exportPem, exportPkcs12 } from '../../certs/export.ts'
+import { RevocationList } from '../../certs/revocation.ts'
 
 const pki = mkdtempSync(join(tmpdir(), 'tidegate-openssl-'))
 const at = (...names: string[]) => join(pki, ...names)
@@ -101,6 +106,25 @@ test('openssl crl reads number, reason and dates of a list, and checks its signa
   expect(text).toMatch(/X509v3 CRL Number:\s+2\n/)
   expect(text).toContain('Key Compromise')
   expect(text).toContain(`Serial Number: ${new X509Certificate(readFileSync(device('stolen'))).serialNumber}`)
+})
+
+test('a list of twenty thousand devices is signed, and read by OpenSSL and by us', async () => {
+  const ca = await openCa(at('sites/plant-a'))
+  const { certificates } = await readIndex(ca.folder)
+  const one = { ...(certificates[0] as IndexEntry), revokedAt: '2026-11-24T00:00:00.000Z' }
+  const revoked = Array.from({ length: 20_000 }, (_, index) => ({ ...one, serial: (0x40000000 + index).toString(16) }))
+  const pem = await signCrl({ v: 1, crlNumber: 300, certificates: revoked }, ca, { nowMs: Date.now() })
+  writeFileSync(at('long.crl'), pem)
+  expect(openssl(['crl', '-in', at('long.crl'), '-noout', '-CAfile', at('sites/plant-a/ca.pem')])).toMatchObject({
+    ok: true,
+  })
+  const list = RevocationList.load(pem, ca.certPem)
+  expect([list.count, list.number, list.isRevoked('40000000'), list.isRevoked('3fffffff')]).toEqual([
+    20_000,
+    300,
+    true,
+    false,
+  ])
 })
 
 test('a hundred serials and signatures in a row are DER that OpenSSL reads back unchanged', async () => {
