@@ -3,6 +3,7 @@
 import { Command, CommanderError } from 'commander'
 import { describeError, exitCodeOf, exitCodes } from '../lib/errors.ts'
 import { certsCommand } from './commands/certs.ts'
+import { demoCommand } from './commands/demo.ts'
 import { hostsCommand } from './commands/hosts.ts'
 import { loginCommand } from './commands/login.ts'
 import { queriesCommand } from './commands/queries.ts'
@@ -26,6 +27,7 @@ for (const command of [
   resultsCommand(),
   loginCommand(),
   certsCommand(),
+  demoCommand(),
 ]) {
   program.addCommand(command)
 }
