@@ -155,6 +155,7 @@ export class TestDevice {
     await new Promise<void>((resolve, reject) => {
       client.once('connect', () => resolve())
       client.once('error', reject)
+      client.once('close', () => reject(new Error('the connection was closed')))
     })
     client.on('error', () => undefined)
     const device = new TestDevice(id, client)
