@@ -10,6 +10,7 @@ import { stringify } from 'yaml'
 import { createRoot, createSite, issueDevice, issueServer } from '../../certs/authority.ts'
 import { layoutOf } from '../../certs/layout.ts'
 import { programFile } from '../../lib/program-file.ts'
+import type { Link, SiteView } from '../../protocol/api.ts'
 import { decodeCommand, type Command } from '../../protocol/commands.ts'
 import { Epoch, SiteId } from '../../protocol/ids.ts'
 import { createSigner, loadTrustedKey } from '../../protocol/jws.ts'
@@ -262,6 +263,36 @@ export class FakeGateway {
       upTo,
       commands: await Promise.all(commands.map(async ({ n, jws }) => ({ n, command: await decodeCommand(jws, keys) }))),
     }
+  }
+
+  /** Begins a long poll and breaks the connection, as a cut link does. */
+  async hangUp(): Promise<void> {
+    const { upTo } = await this.commands(0)
+    const { lastContactAtMs = 0 } = await this.link()
+    const outgoing = request({
+      host: 'localhost',
+      port: this.#deployment.sitesPort,
+      path: `/v1/sites/${this.site}/commands?after=${upTo}&waitMs=30000`,
+      ca: readFileSync(join(this.#deployment.pki.root, 'ca.pem')),
+      cert: readFileSync(this.tls.cert),
+      key: readFileSync(this.tls.key),
+      agent: false,
+    })
+    outgoing.on('error', () => undefined)
+    outgoing.end()
+    await this.#until('the long poll to be open', (link) => (link.lastContactAtMs ?? 0) > lastContactAtMs)
+    outgoing.destroy()
+    await this.#until('the link to be down', (link) => link.state === 'down')
+  }
+
+  /** The link as the coordinator tells it. */
+  async link(): Promise<Link> {
+    const { sites } = (await this.#deployment.api('GET', '/api/v1/sites')).body as { sites: SiteView[] }
+    return sites.find(({ id }) => id === this.site)?.link ?? { state: 'never' }
+  }
+
+  async #until(what: string, is: (link: Link) => boolean): Promise<void> {
+    await eventually(what, async () => (is(await this.link()) ? true : undefined))
   }
 
   async #centreKeys() {
