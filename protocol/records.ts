@@ -23,6 +23,11 @@ const scheduled = {
   mode: Mode.optional(),
   counter: z.int().min(0).optional(),
   logRemoved: z.boolean().optional(),
+  /**
+   * On a full set of rows that stands for changes, not for a first run: after a lost record, a new epoch or simply time.
+   * Whoever logs changes compares it with the rows already known instead of logging every row as added.
+   */
+  resync: z.boolean().optional(),
   /** Set when the query is `SELECT * FROM table`, so that the rows may be asked for under the table's own name. */
   table: z.string().min(1).max(limits.nameBytes).optional(),
 }

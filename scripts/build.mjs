@@ -98,6 +98,8 @@ for (const folder of [
   mkdirSync(to, { recursive: true })
   for (const name of readdirSync(join(root, folder))) copyFileSync(join(root, folder, name), join(to, name))
 }
+// Node 18 takes a .js file for CommonJS unless a package.json beside it says otherwise.
+writeFileSync(join(dist, 'package.json'), '{ "type": "module" }\n')
 writeFileSync(join(dist, '.source-hash'), sourceHash(root))
 
 const kib = (name) => `${Math.round(statSync(join(dist, name)).size / 1024)} KiB`.padStart(9)

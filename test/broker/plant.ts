@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Writable } from 'node:stream'
+import { connect as tcpConnect, type Socket } from 'node:net'
 import { connect as tlsConnect, type TLSSocket } from 'node:tls'
 import mqtt, { type IClientOptions, type MqttClient } from 'mqtt'
 import { pino } from 'pino'
@@ -47,6 +48,12 @@ export class Pki {
     await createSite({ pki: folder, site: siteId })
     await issueServer({ pki: folder, role: 'gateway', site: siteId, loopback: true })
     return new Pki(folder, siteId)
+  }
+
+  /** Another site of the same deployment. */
+  async neighbour(siteId: string): Promise<Pki> {
+    await createSite({ pki: this.folder, site: siteId })
+    return new Pki(this.folder, siteId)
   }
 
   get ca(): string {
@@ -160,6 +167,13 @@ export class Plant {
     return socket
   }
 
+  /** A TCP connection without TLS. */
+  dialTcp(): Socket {
+    const socket = tcpConnect(this.broker.port, '127.0.0.1')
+    socket.on('error', () => {})
+    return socket.resume()
+  }
+
   /** Resolves with the first line, past or to come, that was logged with this reason. */
   async logged(reason: string): Promise<LogLine> {
     return this.until(() => this.logLines.find((line) => line.reason === reason))
@@ -218,7 +232,7 @@ export function publishTo(client: MqttClient, topic: string, payload: Buffer, qo
 }
 
 /** Resolves when the broker has ended the connection. */
-export function closed(connection: MqttClient | TLSSocket): Promise<void> {
+export function closed(connection: MqttClient | Socket): Promise<void> {
   const isGone = 'destroyed' in connection ? connection.destroyed : connection.stream?.destroyed
   if (isGone) return Promise.resolve()
   return new Promise((resolve) => void (connection as NodeJS.EventEmitter).once('close', () => resolve()))

@@ -1,6 +1,6 @@
 // The plant engineer's SQL never stands in a device's way: while a cartesian join runs until its limit, publishes are
 // acknowledged as before. Judged by order of events, not by time.
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -13,7 +13,7 @@ let stack: Stack
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'tg-isolation-'))
-  stack = await Stack.create({ folder, devices: ['press-1'], schedule: {}, gateway: { query: { timeout: '3s' } } })
+  stack = await Stack.create({ folder, devices: ['press-1'], schedule: {} })
   await stack.startCoordinator()
   await stack.startGateway()
 })
@@ -39,15 +39,11 @@ test('a cartesian join that runs until its limit delays no acknowledgement of a 
 
   let isAnswered = false
   const join4 = 'SELECT count(*) FROM numbers a, numbers b, numbers c, numbers d WHERE a.n + b.n + c.n + d.n = -1'
-  const query = stack.gatewayCommand('query', join4).finally(() => (isAnswered = true))
-  await until('the statement to run', async () => {
-    // The process of its own shows that the statement has begun.
-    const { queries } = await stack.admin<{ queries: unknown }>('/v1/status')
-    return queries === undefined ? undefined : true
-  })
+  const query = stack.gatewayCommand('query', '--timeout', '8s', join4).finally(() => (isAnswered = true))
+  await until('the process of the statement', () => (sqlProcesses() > 0 ? true : undefined))
   // One after the other: each waits for the PUBACK of the one before.
-  publisher.wanted = 101
-  await until('100 more acknowledgements', () => (publisher.isDone ? true : undefined))
+  publisher.wanted = 51
+  await until('50 more acknowledgements', () => (publisher.isDone ? true : undefined))
   expect(isAnswered).toBe(false)
 
   const { code, stderr } = await query
@@ -55,3 +51,9 @@ test('a cartesian join that runs until its limit delays no acknowledgement of a 
   expect(stderr).toContain('QUERY_TIMEOUT')
   await publisher.stop()
 })
+
+/** Processes of the gateway that run ad-hoc SQL: started with the first statement. */
+function sqlProcesses(): number {
+  const pid = stack.program('gateway').pid
+  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).length
+}
