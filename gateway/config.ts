@@ -82,6 +82,8 @@ const GatewayConfig = z.strictObject({
       /** More JSON than this waiting in history opens the lane of the newest state. */
       stateLaneAbove: sizeBytes.prefault('1MiB'),
       stateRoundEvery: durationMs.prefault('30s'),
+      /** Longest wait between two attempts while the centre cannot be reached. */
+      retryMax: durationMs.refine((ms) => ms >= 1000 && ms <= 3_600_000, 'must be 1s to 1h').prefault('2m'),
       /** Segments kept after their receipt, in case the centre is set back to a backup. */
       keepReceipted: sizeBytes.prefault('16MiB'),
     })

@@ -4,6 +4,7 @@
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
+import { Backoff } from '../lib/backoff.ts'
 import { AppError } from '../lib/errors.ts'
 import type { Logger } from '../lib/log.ts'
 import { formatDuration } from '../lib/units.ts'
@@ -87,6 +88,7 @@ export class Gateway {
       link: this.#link,
       log,
       lingerMs: uplink.linger,
+      backoff: this.#newBackoff(),
       size: new SegmentSize({ ...defaultSegmentSize, startBytes: uplink.segmentBytes }),
       onReceipt: ({ lane, bytes }) => {
         this.#metrics.segmentReceipted(lane, bytes)
@@ -213,6 +215,7 @@ export class Gateway {
       link: this.#link,
       log,
       waitMs: config.uplink.pollWait,
+      backoff: this.#newBackoff(),
       accept: async (commands, cursor) => {
         this.#changed(await store.call('acceptCentre', commands, cursor))
         this.#metrics.commandsReceived(commands.length)
@@ -228,6 +231,10 @@ export class Gateway {
     await this.#centre.close()
     await Promise.all([this.#sender.stop(), this.#receiver?.stop()])
     await this.#admin?.close()
+  }
+
+  #newBackoff(): Backoff {
+    return new Backoff({ baseMs: 1000, maxMs: this.#parts.config.uplink.retryMax })
   }
 
   #watch(what: string, ended: Promise<Error | undefined>): void {
@@ -281,7 +288,8 @@ export class Gateway {
       const { answersUpTo, historyUpTo } = await store.call('trimmable')
       const upTo = { answersUpTo, historyUpTo: Math.min(historyUpTo, state.foldedUpTo) }
       if (upTo.answersUpTo === this.#trimmed.answersUpTo && upTo.historyUpTo === this.#trimmed.historyUpTo) return
-      await journal.trim(upTo)
+      const deleted = await journal.trim(upTo)
+      if (deleted > 0) log.debug({ deleted, ...upTo }, 'journal trimmed')
       this.#trimmed = upTo
     }
     this.#trimming = run()
@@ -349,7 +357,7 @@ export class Gateway {
   async #levels(): Promise<Omit<GatewayStatus, 'ledger'>> {
     const { config, state, store } = this.#parts
     const [backlog, presence, queries] = await Promise.all([
-      store.call('backlog'),
+      store.call('backlog', state.foldedUpTo),
       store.call('presenceList'),
       store.call('queryCounts'),
     ])
@@ -364,7 +372,6 @@ export class Gateway {
       devices: { connected: this.#broker?.connected().length ?? 0, known: presence.length },
       refused: this.#broker?.stats().refused ?? {},
       journal: { lastId: this.#lastId, fileBytes: sizeOf(journalPath) + sizeOf(`${journalPath}-wal`) },
-      unfolded: Math.max(0, this.#lastId - state.foldedUpTo),
       uplink: { ...this.#link.snapshot, url: config.centre.url, backlog },
       queries,
     }

@@ -75,14 +75,14 @@ export class Metrics {
   }
 
   async render(): Promise<{ contentType: string; text: string }> {
-    const { problems, devices, refused, journal, unfolded, uplink, queries } = await this.#status()
+    const { problems, devices, refused, journal, uplink, queries } = await this.#status()
     const { backlog } = uplink
     const levels: Record<string, number> = {
       healthy: problems.length === 0 ? 1 : 0,
       devicesConnected: devices.connected,
       devicesKnown: devices.known,
       journalBytes: journal.fileBytes,
-      unfolded,
+      unfolded: backlog.unfolded,
       uplinkUp: uplink.isUp === true ? 1 : 0,
       backlogAnswers: backlog.answers,
       backlogHistory: backlog.history,

@@ -18,8 +18,6 @@ export interface GatewayStatus {
   refused: Readonly<Record<string, number>>
   /** lastId: number of the newest record since the journal was made. */
   journal: { lastId: number; fileBytes: number }
-  /** Records that the site state does not show yet. */
-  unfolded: number
   uplink: LinkSnapshot & { url: string; backlog: Backlog }
   queries: { open: number; awaitingConsent: number }
   ledger: string

@@ -122,9 +122,16 @@ export class Dispatcher {
     }
     const devices = [...this.#wanted].filter((device) => !this.#sending.has(device))
     if (devices.length === 0) return false
-    const byDevice = group(await store.take(devices))
+    // Whoever is wanted again meanwhile stays wanted.
+    for (const device of devices) this.#wanted.delete(device)
+    let byDevice: Map<DeviceId, Dispatch[]>
+    try {
+      byDevice = group(await store.take(devices))
+    } catch (error) {
+      for (const device of devices) this.#wanted.add(device)
+      throw error
+    }
     for (const device of devices) {
-      this.#wanted.delete(device)
       const commands = byDevice.get(device)
       if (commands !== undefined) void this.#sendAll(device, commands)
     }

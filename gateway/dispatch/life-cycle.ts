@@ -61,6 +61,9 @@ interface DeliveryRow {
   row_count: number
 }
 
+/** Of one device to one question of the plant's own: a device that sends without end fills no disk. */
+const maxAnswerBytes = 64 * 1_048_576
+
 /** States in which a device has not got the command yet. */
 const waiting: readonly QueryState[] = ['at-site', 'awaiting-consent']
 
@@ -462,7 +465,9 @@ function prepare(database: Database.Database) {
       INSERT INTO delivery (command_id, device, state, arrived_ms) VALUES (@id, @device, 'at-site', @nowMs)
       ON CONFLICT (command_id, device) DO NOTHING`),
     insertAnswer: database.prepare(`
-      INSERT INTO answer (command_id, device, part, record) VALUES (@id, @device, @part, @record)
+      INSERT INTO answer (command_id, device, part, record) SELECT @id, @device, @part, @record
+      WHERE (SELECT coalesce(sum(octet_length(record)), 0) FROM answer WHERE command_id = @id AND device = @device)
+        < ${maxAnswerBytes}
       ON CONFLICT (command_id, device, part) DO NOTHING`),
     setConsent: database.prepare(
       'UPDATE command SET consent = @action, consent_reason = @reason, consent_by = @by WHERE id = @id',

@@ -10,6 +10,21 @@ import type { StoreMethods } from './worker.ts'
 
 type Result<K extends keyof StoreMethods> = Promise<Awaited<ReturnType<StoreMethods[K]>>>
 
+/** Their success says nothing about whether the disk takes writes. */
+const readOnly: ReadonlySet<string> = new Set<keyof StoreMethods>([
+  'oldSegment',
+  'trimmable',
+  'backlog',
+  'commandCursor',
+  'ledger',
+  'presenceList',
+  'queries',
+  'queryCounts',
+  'query',
+  'audit',
+  'verifyAudit',
+])
+
 export class StoreClient implements DispatchStore, SegmentStore {
   readonly chain: Epoch
   /** What waited when the store was opened. */
@@ -34,7 +49,7 @@ export class StoreClient implements DispatchStore, SegmentStore {
     }
   }
 
-  /** Why site.db could not be used at the last call; undefined while all is well. */
+  /** Why site.db could not be used at the last write; undefined while all is well. */
   get problem(): AppError | undefined {
     return this.#problem
   }
@@ -47,7 +62,7 @@ export class StoreClient implements DispatchStore, SegmentStore {
   async call<K extends keyof StoreMethods & string>(method: K, ...args: Parameters<StoreMethods[K]>): Result<K> {
     try {
       const result = await this.#worker.call(method, args)
-      this.#problem = undefined
+      if (!readOnly.has(method)) this.#problem = undefined
       return result
     } catch (error) {
       if (error instanceof AppError && error.code === 'STORE_UNUSABLE') this.#problem = error

@@ -7,6 +7,7 @@ import type { Database } from '../../lib/sqlite/open.ts'
 import type { Epoch, SiteId } from '../../protocol/ids.ts'
 import type { Signer } from '../../protocol/jws.ts'
 import { limits } from '../../protocol/limits.ts'
+import { Refusal } from '../../protocol/refusal.ts'
 import type { Receipt } from '../../protocol/receipts.ts'
 import { encodeSegment, type Lane, type SegmentInput } from '../../protocol/segments.ts'
 import { SeqRanges } from '../../protocol/seq-ranges.ts'
@@ -50,6 +51,8 @@ export interface Backlog {
   /** Estimated from the newest records. */
   historyBytes: number
   oldestMs: number | undefined
+  /** Records that the site state does not show yet, counted up to 10,000. */
+  unfolded: number
   /** Formed and without a receipt. */
   segments: number
   segmentBytes: number
@@ -65,8 +68,10 @@ interface Content {
   ledger: LedgerLine[]
 }
 
-/** What limits.segmentBodyBytes leaves after a generous margin for one more line. */
-const maxBodyBytes = limits.segmentBodyBytes - 2 * limits.envelopeBytes
+/** JSON in one segment: bounds what forming it costs in memory. One record may be larger, and still fits. */
+const maxBodyBytes = 16 * 1_048_576
+/** Incompressible, such a table still fits into a segment file; a larger one goes up as history only. */
+const maxTableBytes = limits.segmentBytes - 65_536
 const maxItems = limits.itemsPerSegment - 1000
 const tablesPerRead = 20
 
@@ -104,8 +109,8 @@ export class Segments {
 
   /** Forms the next segment from what waits; undefined when nothing does. `targetBytes` is the size of the file. */
   async formNext(targetBytes: number, nowMs: number): Promise<FormedSegment | undefined> {
-    for (let target = targetBytes; ; target /= 2) {
-      const content = this.#collect(target / this.#ratio, nowMs)
+    for (;;) {
+      const content = this.#collect(targetBytes / this.#ratio, nowMs)
       if (content === undefined) return undefined
       const last = this.#sql.last.get() as { n: number; sha256: string } | undefined
       const n = (last?.n ?? 0) + 1
@@ -120,13 +125,26 @@ export class Segments {
         records: content.records,
         lines: content.lines,
       }
-      const { file, sha256 } = await encodeSegment(input, this.#options.signer)
-      const rawBytes = content.lines.reduce((sum, line) => sum + line.length + 1, 0)
-      if (rawBytes > 10_000) this.#ratio = Math.min(1, Math.max(0.01, file.byteLength / rawBytes))
-      // A guess at the ratio that was far off: once more, with the ratio now known.
-      if (file.byteLength > targetBytes * 4 && content.lines.length > 1 && target > 1024) continue
-      this.#store(n, sha256, file, content, nowMs)
-      return { n, lane: content.lane, sha256, file, formedMs: nowMs }
+      const encoded = await this.#encode(input, targetBytes)
+      if (encoded === 'too-large') continue
+      this.#store(n, encoded.sha256, encoded.file, content, nowMs)
+      return { n, lane: content.lane, ...encoded, formedMs: nowMs }
+    }
+  }
+
+  /** Signs a segment and learns from its size. `too-large` when the guess at compression was far off: collect less. */
+  async #encode(input: SegmentInput, targetBytes: number): Promise<{ file: Buffer; sha256: string } | 'too-large'> {
+    const rawBytes = input.lines.reduce((sum, line) => sum + line.length + 1, 0)
+    try {
+      const encoded = await encodeSegment(input, this.#options.signer)
+      const { byteLength } = encoded.file
+      const before = this.#ratio
+      if (rawBytes > 10_000) this.#ratio = Math.min(1, Math.max(0.01, byteLength / rawBytes))
+      return byteLength > targetBytes * 4 && input.lines.length > 1 && this.#ratio > before ? 'too-large' : encoded
+    } catch (error) {
+      if (!(error instanceof Refusal) || this.#ratio === 1) throw error
+      this.#ratio = 1
+      return 'too-large'
     }
   }
 
@@ -163,8 +181,8 @@ export class Segments {
     }
   }
 
-  /** What waits to go up. Counts are exact. */
-  backlog(): Backlog {
+  /** What waits to go up, and to be folded into the state after foldedUpTo. */
+  backlog(foldedUpTo: number): Backlog {
     const historyFormed = readCursor(this.#site, 'historyFormed')
     const answersFormed = readCursor(this.#site, 'answersFormed')
     const { last, bytesEach } = this.#counts.newest.get() as { last: number | null; bytesEach: number | null }
@@ -183,6 +201,7 @@ export class Segments {
       history,
       historyBytes: Math.round(history * (bytesEach ?? 0)),
       oldestMs: oldest.length === 0 ? undefined : Math.min(...oldest),
+      unfolded: (this.#counts.unfolded.get(foldedUpTo) as { count: number }).count,
       segments: open.count,
       segmentBytes: open.bytes,
     }
@@ -268,9 +287,10 @@ export class Segments {
       for (const { journalId, item } of tables) {
         const line = JSON.stringify(item)
         if (content.lines.length > 0 && bytes + line.length > Math.min(rawBytes, maxBodyBytes)) break reading
-        // One table that no segment can hold stays out of this lane; its records are in history all the same.
-        if (line.length <= maxBodyBytes) content.lines.push(line)
-        bytes += line.length
+        if (line.length <= maxTableBytes) {
+          content.lines.push(line)
+          bytes += line.length
+        }
         cursors.state = journalId
         if (journalId >= this.#stateRoundUpTo) break reading
       }
@@ -406,6 +426,9 @@ function prepareCounts(journal: Database.Database) {
     ),
     newest: journal.prepare(
       'SELECT max(id) AS last, avg(size) AS bytesEach FROM (SELECT id, octet_length(body) AS size FROM record ORDER BY id DESC LIMIT 200)',
+    ),
+    unfolded: journal.prepare(
+      'SELECT count(*) AS count FROM (SELECT 1 FROM record WHERE id > ? AND is_answer = 0 LIMIT 10000)',
     ),
     answers: journal.prepare('SELECT count(*) AS count FROM record WHERE is_answer = 1 AND id > ?'),
     oldestHistory: journal.prepare(

@@ -125,7 +125,7 @@ export class SiteStore {
     const checked = await Promise.all(commands.map(({ jws }) => this.#check(jws)))
     return this.#write(() => {
       const ready = checked.flatMap((result) => {
-        if ('command' in result) return this.#life.accept(result.command, result.jws, this.#now())
+        if ('command' in result) return this.#accept(result.command, result.jws)
         this.#life.refuse(result.subject, result.reason, result.message, this.#now())
         return []
       })
@@ -262,6 +262,18 @@ export class SiteStore {
   close(): void {
     this.#journal.close()
     for (const database of [this.#journalDatabase, this.#state, this.#site]) database.close()
+  }
+
+  /** A command that our own code cannot take must not hold up those after it. */
+  #accept(command: Command, jws: string): DeviceId[] {
+    const nowMs = this.#now()
+    try {
+      return this.#site.transaction(() => this.#life.accept(command, jws, nowMs))()
+    } catch (error) {
+      if (String((error as { code?: unknown }).code).startsWith('SQLITE_')) throw error
+      this.#life.refuse(command.id, 'failed-here', (error as Error).message, nowMs)
+      return []
+    }
   }
 
   async #check(

@@ -23,7 +23,7 @@ export class LinkStatus {
   readonly #now: () => number
   readonly #onChange: (snapshot: LinkSnapshot) => void
   #snapshot: LinkSnapshot
-  #waiting: (() => void)[] = []
+  #waiting = new Set<() => void>()
 
   constructor(onChange: (snapshot: LinkSnapshot) => void, now: () => number = Date.now) {
     this.#now = now
@@ -47,7 +47,9 @@ export class LinkStatus {
     this.#snapshot = { ...this.#snapshot, isUp: true, lastContactMs: this.#now(), lastError: undefined }
     if (wasUp) return
     this.#changed()
-    for (const resume of this.#waiting.splice(0)) resume()
+    const waiting = this.#waiting
+    this.#waiting = new Set()
+    for (const resume of waiting) resume()
   }
 
   down(reason: string): void {
@@ -68,9 +70,9 @@ export class LinkStatus {
     this.#onChange(this.#snapshot)
   }
 
-  /** Called once, at the next change from down to up. */
+  /** Called once, at the next change from down to up, however often it is given. */
   onceUp(resume: () => void): void {
-    this.#waiting.push(resume)
+    this.#waiting.add(resume)
   }
 
   #changed(): void {

@@ -1,6 +1,6 @@
 // Fetches the centre's commands by long poll, on a connection of its own. The position in the centre's queue is stored
 // with the commands, in one transaction: none is lost and none comes twice.
-import { Backoff } from '../../lib/backoff.ts'
+import type { Backoff } from '../../lib/backoff.ts'
 import type { Logger } from '../../lib/log.ts'
 import { CentreUnreachable, type CentreClient } from './centre-client.ts'
 import type { LinkStatus } from './link-status.ts'
@@ -16,7 +16,7 @@ export interface ReceiverOptions {
   log: Logger
   /** How long the centre may hold a poll. */
   waitMs: number
-  backoff?: Backoff
+  backoff: Backoff
   now?: () => number
 }
 
@@ -28,14 +28,17 @@ export class Receiver {
   readonly #backoff: Backoff
   readonly #now: () => number
   readonly #pause = new Pause()
+  readonly #resume = () => this.#pause.wake()
   #cursor: number
+  /** The link is known to work: only then is a poll held, so that its return is seen at once. */
+  #isHeld = false
   #isStopping = false
   #loop: Promise<void> | undefined
 
   constructor(options: ReceiverOptions) {
     this.#options = options
     this.#cursor = options.cursor
-    this.#backoff = options.backoff ?? new Backoff({ baseMs: 1000, maxMs: 120_000 })
+    this.#backoff = options.backoff
     this.#now = options.now ?? Date.now
   }
 
@@ -63,7 +66,8 @@ export class Receiver {
         if (unreachable) link.down(unreachable.message)
         else log.error({ err: error }, 'cannot store commands')
         pauseMs = Math.max(this.#backoff.nextMs(), unreachable?.retryAfterMs ?? 0)
-        link.onceUp(() => this.#pause.wake())
+        this.#isHeld = false
+        link.onceUp(this.#resume)
       }
       if (pauseMs > 0 && !this.#isStopping) await this.#pause.wait(pauseMs)
     }
@@ -72,8 +76,10 @@ export class Receiver {
   async #poll(): Promise<number> {
     const { centre, accept, link, log, waitMs } = this.#options
     const startedMs = this.#now()
-    const { commands, upTo } = await centre.commands(this.#cursor, waitMs)
+    const { commands, upTo } = await centre.commands(this.#cursor, this.#isHeld ? waitMs : 0)
     link.up()
+    const wasHeld = this.#isHeld
+    this.#isHeld = true
     const fresh = commands.filter(({ n }) => n > this.#cursor).sort((left, right) => left.n - right.n)
     // upTo is how far the centre has looked: it passes over commands that are no longer valid.
     const reached = Math.max(upTo, fresh.at(-1)?.n ?? 0)
@@ -86,6 +92,6 @@ export class Receiver {
       this.#cursor = reached
       return 0
     }
-    return Math.max(0, shortestPollMs - (this.#now() - startedMs))
+    return wasHeld ? Math.max(0, shortestPollMs - (this.#now() - startedMs)) : 0
   }
 }

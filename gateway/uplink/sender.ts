@@ -1,6 +1,6 @@
 // Sends segments, one body at a time, oldest first, and keeps at it. Nothing is skipped: when the centre's chain and ours
 // do not fit, it stops with an alarm that says why and goes on by itself once they fit again.
-import { Backoff } from '../../lib/backoff.ts'
+import type { Backoff } from '../../lib/backoff.ts'
 import { AppError } from '../../lib/errors.ts'
 import type { Logger } from '../../lib/log.ts'
 import type { Epoch } from '../../protocol/ids.ts'
@@ -36,7 +36,7 @@ export interface SenderOptions {
   /** History waits so long for company before a segment is formed; answers do not. */
   lingerMs: number
   size?: SegmentSize
-  backoff?: Backoff
+  backoff: Backoff
   now?: () => number
 }
 
@@ -49,6 +49,7 @@ export class Sender {
   readonly #now: () => number
   readonly #work = new Pause()
   readonly #retry = new Pause()
+  readonly #resume = () => this.#retry.wake()
   #linger: NodeJS.Timeout | undefined
   #isStopping = false
   #loop: Promise<void> | undefined
@@ -59,7 +60,7 @@ export class Sender {
   constructor(options: SenderOptions) {
     this.#options = options
     this.#size = options.size ?? new SegmentSize()
-    this.#backoff = options.backoff ?? new Backoff({ baseMs: 1000, maxMs: 120_000 })
+    this.#backoff = options.backoff
     this.#now = options.now ?? Date.now
   }
 
@@ -96,7 +97,7 @@ export class Sender {
       if (step === 'idle') await this.#work.wait()
       else if (step !== 'sent') {
         // The receiver may be the first to see that the link is back.
-        this.#options.link.onceUp(() => this.#retry.wake())
+        this.#options.link.onceUp(this.#resume)
         await this.#retry.wait(step.retryMs)
       }
     }

@@ -85,7 +85,7 @@ test('the local API wants its token, keeps it private, and tells health and metr
 })
 
 test('commands print boxes for people, and tell a gateway that does not run', async () => {
-  await plant.run()
+  const gateway = await plant.run()
   const device = await plant.device('press-1')
   await device.publish({ ...snapshot('uptime', '7', '8'), table: 'uptime' })
   await centre.until(() => centre.recordCounts().size === 1)
@@ -99,15 +99,14 @@ test('commands print boxes for people, and tell a gateway that does not run', as
   expect((await plant.cli('ledger')).stdout).toMatch(/received 1, at the centre 1, lost 0, missing 0\n$/)
   expect((await plant.cli('status')).stdout).toMatch(/link +up for/)
   expect((await plant.cli('audit', '--verify')).stdout).toMatch(/rows, none changed or missing/)
-  const wrong = await plant.cli('query', 'SELECT * FROM nothing')
+  const wrong = await plant.cli('query', 'SELECT * FROM nosuch')
   expect(wrong.code).toBe(1)
-  expect(wrong.stderr).toContain('no such table: nothing')
+  expect(wrong.stderr).toContain('no such table: nosuch')
   expect((await plant.cli('query')).code).toBe(2)
-  device.drop()
-  await plant.remove()
-  plant = await Plant.create([])
-  plant.configure(centre.url)
-  expect((await plant.cli('status')).code).toBe(3)
+  await gateway.end('SIGTERM')
+  const unreachable = await plant.cli('status')
+  expect(unreachable.code).toBe(4)
+  expect(unreachable.stderr).toContain('GATEWAY_NOT_RUNNING')
 })
 
 test('a gap in the numbers of a device shows in the ledger until it is filled', async () => {

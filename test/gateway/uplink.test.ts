@@ -23,13 +23,14 @@ const status = () => plant.api<GatewayStatus>('GET', '/v1/status')
 
 describe('segments', () => {
   test('bring every record to the centre once, and the journal lets go of what has a receipt', async () => {
-    await plant.run()
+    const gateway = await plant.run()
     const device = await plant.device('press-1')
     for (let n = 0; n < 20; n++) await device.publish(snapshot('uptime', `${n}`))
     await centre.until(() => centre.recordCounts().size === 20)
     expect([...new Set(centre.recordCounts().values())]).toEqual([1])
     expect(centre.segments.every(({ header }, index) => header.n === index + 1)).toBe(true)
     expect((await status()).ledger).toContain('received 20')
+    await gateway.line(({ msg, historyUpTo }) => msg === 'journal trimmed' && historyUpTo === 20)
     expect(centre.items.filter((item) => item.t === 'ledger').at(-1)).toMatchObject({ received: [[1, 20]], lost: [] })
   })
 
