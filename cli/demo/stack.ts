@@ -27,6 +27,8 @@ export interface StackOptions {
   gateway?: Record<string, Record<string, unknown>>
   /** Merged into agent.yaml, section by section. */
   agent?: Record<string, Record<string, unknown>>
+  /** Top-level keys of agent.yaml of single devices. */
+  agentOf?: Record<string, Record<string, unknown>>
 }
 
 export class Stack {
@@ -208,6 +210,7 @@ export class Stack {
             trust: { centre: [commandKey.pub], plant: [signing.pub] },
             labels: ['demo'],
             schedule: this.#options.schedule,
+            ...this.#options.agentOf?.[device],
           },
           this.#options.agent ?? {},
         ),
