@@ -1,0 +1,182 @@
+// What a start finds in the outbox's folder, after a clean stop, a kill, a power cut or a flipped bit: which records are
+// there, which are lost, and which sequence number comes next.
+import { randomBytes } from 'node:crypto'
+import type { Logger } from '../../lib/log.ts'
+import { Epoch } from '../../protocol/ids.ts'
+import type { GapRecord } from '../../protocol/records.ts'
+import { SeqRanges, type SeqRange } from '../../protocol/seq-ranges.ts'
+import { loadAccounted, type Accounted } from './accounted.ts'
+import type { Disk } from './disk.ts'
+import { decodeFrame, isWhole, scanFile, type Frame, type Scan, type Span } from './frame.ts'
+import { LogFile, parseFileName } from './log-file.ts'
+
+export interface Recovered {
+  epoch: Epoch
+  nextSeq: number
+  files: LogFile[]
+  /** Seqs that the gateway has, or knows to be lost, as far as that was remembered. */
+  accounted: SeqRanges
+  /** Seqs that were given out and cannot be read any more. They are to be named in a gap before the repairs are made. */
+  lost: SeqRange[]
+  /** Gap records that are still here: what they name must not be forgotten with them. */
+  gaps: Map<number, Pick<GapRecord, 'from' | 'to' | 'reason'>>
+  /** Sets damaged files aside and puts their readable records in their place. */
+  repair(isKept: (file: LogFile) => boolean): Promise<void>
+}
+
+/** How many damaged files are kept for people to look at. */
+const damagedFilesMax = 16
+const repairedSuffix = '.repaired'
+
+export async function recover(disk: Disk, log: Logger): Promise<Recovered> {
+  const names = await finishRepairs(disk, log)
+  const parsed = names.flatMap((name) => {
+    const about = parseFileName(name)
+    return about === undefined ? [] : [{ name, ...about }]
+  })
+  // The files of the newest epoch count; others can only have been put here by hand.
+  const newest = parsed.at(-1)
+  const epoch = newest?.epoch ?? randomBytes(12).toString('base64url')
+  for (const stranger of parsed.filter((file) => file.epoch !== epoch)) {
+    await setAside(disk, stranger.name, log, 'it belongs to another epoch')
+  }
+  const accounted = await loadAccounted(disk, epoch)
+  const files: LogFile[] = []
+  const gaps: Recovered['gaps'] = new Map()
+  const scans: { file: LogFile; firstSeq: number; scan: Scan; bytes: Buffer }[] = []
+  const seen = new SeqRanges()
+  for (const { name, firstSeq, priority } of parsed.filter((file) => file.epoch === epoch)) {
+    const bytes = await disk.read(name)
+    const scan = scanFile(bytes)
+    const file = new LogFile(name, priority)
+    let offset = 0
+    for (const frame of scan.frames) {
+      // Where the frame will lie once damage before it has been cut out.
+      file.add({ ...frame, offset })
+      offset += frame.byteCount
+      if (frame.isGap) noteGap(gaps, frame, bytes)
+    }
+    // A write that failed and was repeated elsewhere can have left the same record twice; one envelope may not have both.
+    file.acknowledgeWhere((seq) => accounted.seqs.has(seq) || seen.has(seq))
+    for (const { seq } of scan.frames) seen.add(seq)
+    files.push(file)
+    scans.push({ file, firstSeq, scan, bytes: isWhole(scan) ? Buffer.alloc(0) : bytes })
+  }
+  const { lost, nextSeq } = findLost(scans, accounted)
+  return {
+    epoch: Epoch.parse(epoch),
+    nextSeq,
+    files,
+    accounted: accounted.seqs,
+    lost,
+    gaps,
+    repair: (isKept) =>
+      repair(
+        disk,
+        scans.filter(({ file }) => isKept(file)),
+        log,
+      ),
+  }
+}
+
+function noteGap(gaps: Recovered['gaps'], frame: Frame, file: Buffer): void {
+  const json = decodeFrame(file.subarray(frame.offset, frame.offset + frame.byteCount), frame.seq)
+  if (json === undefined) return
+  const { from, to, reason } = JSON.parse(json) as GapRecord
+  gaps.set(frame.seq, { from, to, reason })
+}
+
+/**
+ * Every seq that was given out but is in no readable frame, and the one that comes next. Where heads are damaged
+ * too it errs on the side of naming more: a seq that is named lost but was delivered counts as delivered.
+ */
+function findLost(
+  scans: readonly { file: LogFile; firstSeq: number; scan: Scan }[],
+  accounted: Accounted,
+): { lost: SeqRange[]; nextSeq: number } {
+  const known = new SeqRanges(accounted.seqs.toJSON())
+  let newest: Span = { from: 1, to: 0 }
+  for (const { scan } of scans) {
+    for (const { seq } of scan.frames) known.add(seq)
+    for (const { span } of [...scan.frames, ...scan.damaged]) if (isLater(span, newest)) newest = span
+  }
+  const givenOut = Math.max(newest.to, accounted.nextSeq - 1)
+  const lost = new SeqRanges()
+  const addMissing = (from: number, to: number): void => {
+    for (const range of known.missing(from, to)) lost.addRange(...range)
+  }
+  for (const { file, firstSeq, scan } of scans) {
+    for (const { seq, isGap } of scan.damaged) addMissing(isGap ? 1 : seq, isGap ? newest.to : seq)
+    const isNewestFile = file === scans.filter((each) => each.file.priority === file.priority).at(-1)?.file
+    for (const { maxFrames, isLast } of scan.unknown) {
+      if (maxFrames === 0) continue
+      // A gap may have been among them, and with it the only word of records that are long gone.
+      const from = file.priority === 'high' ? 1 : firstSeq
+      addMissing(from, Math.max(givenOut, firstSeq - 1) + (isLast && isNewestFile ? maxFrames : 0))
+    }
+  }
+  // The last write may have been torn between its two files, or its frames lie after damage: its span tells what it held.
+  addMissing(newest.from, newest.to)
+  // A file may have been begun for records that were never written.
+  const begunFrom = Math.max(1, ...scans.map(({ firstSeq }) => firstSeq))
+  const highest = Math.max(givenOut, begunFrom - 1)
+  addMissing(newest.to + 1, highest)
+  return { lost: lost.toJSON(), nextSeq: Math.max(highest, lost.highest ?? 0) + 1 }
+}
+
+function isLater(a: Span, b: Span): boolean {
+  return a.to > b.to || (a.to === b.to && a.from > b.from)
+}
+
+async function repair(
+  disk: Disk,
+  scans: readonly { file: LogFile; scan: Scan; bytes: Buffer }[],
+  log: Logger,
+): Promise<void> {
+  for (const { file, scan, bytes } of scans) {
+    if (isWhole(scan)) continue
+    const onlyCutOff = scan.damaged.length === 0 && scan.unknown.every((each) => each.maxFrames === 0 && each.isLast)
+    if (onlyCutOff) {
+      log.info({ file: file.name, bytes: bytes.byteLength - file.byteCount }, 'cut off an unfinished write')
+      await disk.truncate(file.name, file.byteCount)
+      continue
+    }
+    const whole = Buffer.concat(scan.frames.map(({ offset, byteCount }) => bytes.subarray(offset, offset + byteCount)))
+    const repaired = `${file.name}${repairedSuffix}`
+    await disk.write(repaired, 0, whole)
+    await disk.truncate(repaired, whole.byteLength)
+    await disk.sync(repaired)
+    await disk.syncFolder()
+    await setAside(disk, file.name, log, `${scan.damaged.length + scan.unknown.length} places in it are damaged`)
+    await disk.rename(repaired, file.name)
+    await disk.syncFolder()
+  }
+}
+
+/** Ends repairs that were interrupted: a repaired copy counts only where the damaged file is already out of the way. */
+async function finishRepairs(disk: Disk, log: Logger): Promise<string[]> {
+  const names = new Set((await disk.list()).map(({ name }) => name))
+  for (const name of [...names].filter((each) => each.endsWith(repairedSuffix))) {
+    const original = name.slice(0, -repairedSuffix.length)
+    names.delete(name)
+    if (names.has(original)) await disk.remove(name)
+    else {
+      log.info({ file: original }, 'finished an interrupted repair')
+      await disk.rename(name, original)
+      names.add(original)
+    }
+  }
+  return [...names].sort()
+}
+
+async function setAside(disk: Disk, name: string, log: Logger, why: string): Promise<void> {
+  const kept = (await disk.list('damaged')).map((file) => file.name).sort()
+  for (const oldest of kept.slice(0, Math.max(0, kept.length - damagedFilesMax + 1))) {
+    log.warn({ file: oldest }, `removed the oldest of ${damagedFilesMax} damaged files to make room for another`)
+    await disk.remove(`damaged/${oldest}`)
+  }
+  let target = name
+  for (let copy = 1; kept.includes(target); copy++) target = `${name}.${copy}`
+  log.error({ file: name, keptAs: `damaged/${target}` }, `set an outbox file aside: ${why}`)
+  await disk.rename(name, `damaged/${target}`)
+}
