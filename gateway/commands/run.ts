@@ -22,13 +22,7 @@ export function runCommand(): Command {
         for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve(undefined))
       })
       const gateway = await Gateway.start(config, log)
-      process.on('SIGHUP', () => {
-        try {
-          gateway.reloadRevocations()
-        } catch (error) {
-          log.error({ err: error }, 'the revocation list was not reloaded; the one before still counts')
-        }
-      })
+      process.on('SIGHUP', () => gateway.reloadRevocations())
       const reason: AppError | undefined = await Promise.race([stopped, gateway.died])
       setTimeout(() => process.exit(reason === undefined ? 0 : 5), stopTimeoutMs).unref()
       if (reason === undefined) log.info('stopping')

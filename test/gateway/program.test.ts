@@ -124,12 +124,17 @@ test('a gap in the numbers of a device shows in the ledger until it is filled', 
   expect(lost.stdout).toMatch(/lost 2, missing 0\n$/)
 })
 
-test('a device that is revoked is cut off when the list is read again', async () => {
+test('a device that is revoked is cut off as soon as the new list is there, and an older list is not taken', async () => {
   const gateway = await plant.run()
+  const crl = join(plant.pki, 'sites', site, 'crl.pem')
+  const older = readFileSync(crl)
   await plant.device('press-1')
   await revoke({ pki: plant.pki, site, subject: { role: 'device', id: 'press-1' } })
-  gateway.child.kill('SIGHUP')
   await gateway.line(({ reason, device }) => reason === 'revoked' && device === 'press-1')
+  await expect(plant.device('press-1')).rejects.toThrow()
+  writeFileSync(crl, older)
+  gateway.child.kill('SIGHUP')
+  await gateway.line(({ err }) => (err as { code?: string } | undefined)?.code === 'CRL_OLDER')
   await expect(plant.device('press-1')).rejects.toThrow()
 })
 
