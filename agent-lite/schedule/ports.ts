@@ -28,6 +28,8 @@ export interface RecordSink {
   readonly state: { nextSeq: number }
   /** Throws Refusal `too-large` or AppError OUTBOX_STUCK; no seq is used up then. `stored` never rejects. */
   add(record: Omit<DeviceRecord, 'seq'>): { seq: number; stored: Promise<boolean> }
+  /** Resolves when everything added before is durable or given up. */
+  flush(): Promise<void>
 }
 
 /** Statements that ended the engine and must not run for now. */
