@@ -3,7 +3,9 @@
 import { Command } from 'commander'
 import { describeError, exitCodeOf, exitCodes } from '../lib/errors.ts'
 import { queryCommand } from './commands/query.ts'
+import { runCommand } from './commands/run.ts'
 import { schemaCommand } from './commands/schema.ts'
+import { statusCommand } from './commands/status.ts'
 import { tablesCommand } from './commands/tables.ts'
 
 const program = new Command('tidegate-agent')
@@ -18,12 +20,15 @@ Examples:
   tidegate-agent query 'SELECT name, pid FROM processes ORDER BY resident_size DESC LIMIT 5'
   tidegate-agent query --json "SELECT sha256 FROM hash WHERE path = '/etc/hosts'"
   tidegate-agent schema processes
+  tidegate-agent run --config agent.yaml
 
 Exit codes: 0 ok, 1 failed, 2 usage, 3 configuration, 4 peer unreachable, 5 storage, 6 certificate`,
   )
   .exitOverride()
 
-for (const command of [queryCommand(), tablesCommand(), schemaCommand()]) program.addCommand(command.exitOverride())
+for (const command of [runCommand(), statusCommand(), queryCommand(), tablesCommand(), schemaCommand()]) {
+  program.addCommand(command.exitOverride())
+}
 
 try {
   await program.parseAsync()
