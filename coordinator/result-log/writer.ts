@@ -54,7 +54,11 @@ export class ResultLog {
     return this.#recordId
   }
 
-  /** Writes until stopped. */
+  async close(): Promise<void> {
+    await this.#file.close()
+  }
+
+  /** Writes until stopped, then closes the file. */
   async run(): Promise<void> {
     const { notifier, stopping, log } = this.#options
     const listener = notifier.listen(recordsTopic)
@@ -73,7 +77,7 @@ export class ResultLog {
       }
     } finally {
       listener.close()
-      await this.#file.close()
+      await this.close()
     }
   }
 
