@@ -5,6 +5,7 @@ import { AppError } from '../../lib/errors.ts'
 import type { Logger } from '../../lib/log.ts'
 import type { SeqRange } from '../../protocol/seq-ranges.ts'
 import type { AgentConfig } from '../config.ts'
+import { statusOfError } from '../dispatch/query-failure.ts'
 import type { AgentFacts, ScheduledQueryFacts } from '../tables/define.ts'
 import { systemClock } from './clock.ts'
 import { Discovery } from './discovery.ts'
@@ -158,7 +159,8 @@ class Runs {
     try {
       return await engine.query(sql, { facts: facts(), timeoutMs: timeout, maxRows, maxBytes, signal })
     } catch (error) {
-      if (mayBeDenied && !signal.aborted && endedTheEngine(error)) denyList.add(sql, error.message)
+      const { endedEngine, message } = statusOfError(error)
+      if (mayBeDenied && endedEngine && !signal.aborted) denyList.add(sql, message)
       throw error
     }
   }
@@ -182,9 +184,4 @@ class Runs {
     if (this.#problems.delete(query.name))
       this.#options.log.info({ query: query.name }, 'a scheduled query works again')
   }
-}
-
-/** Ends that cost the engine its worker; a query that does this again and again would starve the others. */
-function endedTheEngine(error: unknown): error is AppError {
-  return error instanceof AppError && ['QUERY_MEMORY', 'ENGINE_DIED'].includes(error.code)
 }
