@@ -56,6 +56,7 @@ const programs = [
     out: 'tidegate-coordinator.js',
     external: ['better-sqlite3', '@fastify/swagger-ui', '@fastify/swagger'],
   },
+  { entry: 'coordinator/store/sqlite/worker.ts', out: 'tidegate-coordinator-store.js' },
   { entry: 'cli/main.ts', out: 'tidegate.js' },
 ]
 

@@ -12,8 +12,8 @@ import { ResultLog } from '../result-log/writer.ts'
 import { SiteLinks } from '../sites/links.ts'
 import { Revocations } from '../sites/revocation.ts'
 import { createSitesServer } from '../sites/server.ts'
-import { openSqliteStore } from '../store/sqlite/open.ts'
 import type { Store } from '../store/store.ts'
+import { openStoreThreads } from '../store/threads.ts'
 import { defaultConfig, type ConfigOption } from './context.ts'
 
 const expireEveryMs = 1_000
@@ -58,16 +58,28 @@ export async function loadSecrets({ sites, api, signing }: CoordinatorConfig, lo
   }
 }
 
-/** Runs until `stopping`; every request that was begun is answered, and the store is closed. */
-export async function serve(config: CoordinatorConfig, log: Logger, stopping: AbortSignal): Promise<void> {
+/**
+ * Runs until `stopped`; every request that was begun is answered, and the store is closed. Throws when the store's
+ * threads die: then only a restart helps.
+ */
+async function serve(config: CoordinatorConfig, log: Logger, stopped: AbortSignal): Promise<void> {
   const { signer, sitesTls, apiTls, revocations } = await loadSecrets(config, log)
-  const store = openSqliteStore(storePath(config))
+  const { store, takeSegment, died } = await openStoreThreads(storePath(config))
+  const stop = new AbortController()
+  stopped.addEventListener('abort', () => stop.abort(), { once: true })
+  if (stopped.aborted) stop.abort()
+  const stopping = stop.signal
+  let cause: Error | undefined
+  void died.then((error) => {
+    cause = error
+    stop.abort()
+  })
   try {
     const notifier = new Notifier()
     const links = new SiteLinks()
     const centre = new Centre({ store, signer, notifier, links })
     const shared = { store, notifier, links, log, stopping }
-    const sitesServer = createSitesServer({ ...shared, tls: sitesTls, signer, revocations })
+    const sitesServer = createSitesServer({ ...shared, tls: sitesTls, takeSegment, signer, revocations })
     const apiServer = await createApiServer({
       ...shared,
       tls: apiTls,
@@ -96,9 +108,10 @@ export async function serve(config: CoordinatorConfig, log: Logger, stopping: Ab
     log.info('coordinator is stopping')
     await Promise.all([sitesServer.close(), apiServer.close()])
     await Promise.all(background)
+    if (cause) throw new AppError('STORE_DIED', `the store ended: ${cause.message}`, { exit: 'storage', cause })
     await links.save(store)
   } finally {
-    await store.close()
+    await store.close().catch((error: unknown) => log.error({ err: error }, 'the store did not close'))
   }
   log.info('coordinator has stopped')
 }

@@ -19,7 +19,7 @@ import type { Store } from '../store/store.ts'
 import { siteOfPeer } from './identity.ts'
 import type { SiteLinks } from './links.ts'
 import type { Revocations } from './revocation.ts'
-import { takeSegment } from './segment-intake.ts'
+import type { ArrivedSegment, TakenSegment } from './segment-intake.ts'
 
 /** A request that is silent for longer is dropped; far above a long poll. */
 const silenceMs = 120_000
@@ -49,6 +49,7 @@ const ReceiptQuery = z.object({ chain: Epoch })
 export interface SitesServerOptions {
   tls: { cert: string; key: string; ca: string }
   store: Store
+  takeSegment(arrived: ArrivedSegment): Promise<TakenSegment>
   signer: Signer
   notifier: Notifier
   links: SiteLinks
@@ -60,7 +61,7 @@ export interface SitesServerOptions {
 }
 
 export function createSitesServer(options: SitesServerOptions): FastifyInstance {
-  const { store, signer, notifier, links, revocations, log, stopping, now = Date.now } = options
+  const { store, takeSegment, signer, notifier, links, revocations, log, stopping, now = Date.now } = options
   /** The segment that each site is sending: one at a time, since they are a chain. */
   const sending = new Map<SiteId, IncomingMessage>()
 
@@ -121,24 +122,22 @@ export function createSitesServer(options: SitesServerOptions): FastifyInstance 
     const { site, n } = parse(SegmentPath, request.params, 'path')
     const keys = (await store.siteKeys(site)) ?? []
     if (!(request.body instanceof Uint8Array)) throw new Refusal('bad-shape', 'the body is the segment file')
-    const { receipt, outcome, segment } = await takeSegment(request.body, n, site, keys, { store, signer, now })
+    const taken = await takeSegment({ file: request.body, n, site, keysPem: keys, atMs: now() })
+    if ('refusal' in taken) throw new Refusal(taken.refusal.reason, taken.refusal.message)
+    const { chain, lane, items, outcome } = taken
     if (outcome.kind === 'out-of-order') {
-      log.warn({ site, n, expected: outcome.expected, chain: segment.header.chain }, 'segment out of order')
-      const error = {
-        ...errorBody('SEGMENT_OUT_OF_ORDER', `segment ${n} cannot follow`, request.id).error,
-        expected: outcome.expected,
-        expectedPrev: outcome.expectedPrev,
-        chain: segment.header.chain,
-      }
-      return reply.code(409).send({ error })
+      const { expected, expectedPrev } = outcome
+      log.warn({ site, n, expected, chain }, 'segment out of order')
+      const { error } = errorBody('SEGMENT_OUT_OF_ORDER', `segment ${n} cannot follow`, request.id)
+      return reply.code(409).send({ error: { ...error, expected, expectedPrev, chain } })
     }
     if (outcome.kind === 'committed') {
-      const { lane } = segment.header
-      log.info({ site, n, lane, items: segment.header.items, records: outcome.newRecords }, 'segment committed')
+      log.info({ site, n, lane, items, records: outcome.newRecords }, 'segment committed')
       for (const id of outcome.queries) notifier.notify(queryTopic(id))
       if (outcome.newRecords > 0) notifier.notify(recordsTopic)
     }
-    return { receipt }
+    // Signed after COMMIT and never before: only a receipt lets a gateway delete.
+    return { receipt: await encodeReceipt({ site, chain, upTo: n, sha256: outcome.sha256, atMs: now() }, signer) }
   })
 
   app.get('/v1/sites/:site/commands', async (request, reply) => {

@@ -275,19 +275,18 @@ export interface Store {
   addToken(token: {
     id: string
     name: string
-    sha256: Buffer
+    sha256: Uint8Array
     createdAtMs: number
     expiresAtMs: number | null
     who: string
   }): Promise<void>
   tokens(): Promise<TokenRecord[]>
   /** The token with this SHA-256, whatever its state. */
-  tokenBySha256(sha256: Buffer): Promise<(TokenRecord & { sha256: Buffer }) | undefined>
+  tokenBySha256(sha256: Uint8Array): Promise<(TokenRecord & { sha256: Uint8Array }) | undefined>
   touchToken(id: string, atMs: number): Promise<void>
   /** False when there is no such token, or it was revoked before. Audited. */
   revokeToken(id: string, who: string, atMs: number): Promise<boolean>
 
-  appendAudit(entry: { atMs: number; who: string; what: string; detail: Record<string, unknown> }): Promise<void>
   /** Entries in order, after number `after`. */
   auditAfter(after: number, limit: number): Promise<AuditRecord[]>
 

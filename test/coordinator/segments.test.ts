@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { encodeSegment } from '../../protocol/segments.ts'
-import { Deployment, FakeGateway, type Reply } from './harness.ts'
+import { Deployment, eventually, FakeGateway, type Reply } from './harness.ts'
 import { delta, epoch, press1, recordItem, snapshot, tableItem } from './items.ts'
 
 let deployment: Deployment
@@ -197,4 +197,18 @@ test('a site that is registered while the server runs is heard at once', async (
   await deployment.addSite('plant-b')
   const plantB = new FakeGateway(deployment, 'plant-b', 'chain-b-01')
   expect(await plantB.send('history', [])).toMatchObject({ site: 'plant-b', upTo: 1 })
+})
+
+test('while the largest segment is being read, people and other sites are served', async () => {
+  const big = new FakeGateway(deployment, 'plant-a', 'chain-0005')
+  const rows = Array.from({ length: 20_000 }, (_, row) => [row, 'x'.repeat(20)])
+  const records = Array.from({ length: 20 }, (_, index) => recordItem(snapshot(1000 + index, 'big', rows)))
+  const order: string[] = []
+  const sent = big.send('history', records).then(() => order.push('segment'))
+  const plantB = new FakeGateway(deployment, 'plant-b', 'chain-b-02')
+  await eventually('the segment to arrive', async () => ((await big.link()).state === 'up' ? true : undefined))
+  await deployment.api('GET', '/api/v1/hosts').then(() => order.push('people'))
+  await deployment.asSite(plantB.tls, 'GET', '/v1/sites/plant-b/receipt?chain=none-0000').then(() => order.push('site'))
+  await sent
+  expect(order).toEqual(['people', 'site', 'segment'])
 })

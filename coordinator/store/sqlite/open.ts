@@ -147,7 +147,6 @@ export function openSqliteStore(path: string): Store {
         return true
       }),
 
-    appendAudit: async (entry) => write(() => audit.append(entry)),
     auditAfter: async (after, limit) => audit.after(after, limit),
     epochs: async (filter) => epochs.page(filter),
 
