@@ -204,9 +204,13 @@ test('while the largest segment is being read, people and other sites are served
   const rows = Array.from({ length: 20_000 }, (_, row) => [row, 'x'.repeat(20)])
   const records = Array.from({ length: 20 }, (_, index) => recordItem(snapshot(1000 + index, 'big', rows)))
   const order: string[] = []
+  const { lastContactAtMs: before = 0 } = await big.link()
   const sent = big.send('history', records).then(() => order.push('segment'))
   const plantB = new FakeGateway(deployment, 'plant-b', 'chain-b-02')
-  await eventually('the segment to arrive', async () => ((await big.link()).state === 'up' ? true : undefined))
+  await eventually('the segment to arrive', async () => {
+    const { lastContactAtMs = 0 } = await big.link()
+    return lastContactAtMs > before ? true : undefined
+  })
   await deployment.api('GET', '/api/v1/hosts').then(() => order.push('people'))
   await deployment.asSite(plantB.tls, 'GET', '/v1/sites/plant-b/receipt?chain=none-0000').then(() => order.push('site'))
   await sent
