@@ -47,7 +47,7 @@ try {
         ...['status', '--json', '--config', stack.config('busy')],
       ])
       .toString(),
-  ) as { outbox: { lastSeq: number } }
+  ) as { outbox: { nextSeq: number } }
 
   const bundleBytes = ['tidegate-agent.js', 'tidegate-agent-engine.js', 'sqlite3.wasm']
     .map((name) => statSync(programFile(name)).size)
@@ -61,7 +61,7 @@ try {
     peakRssBytes: after.peakRssBytes,
     cpuPercentOfOneCore: ((after.cpuMs - before.cpuMs) / (seconds * 1000)) * 100,
     writtenBytesPerSecond: (after.writtenBytes - before.writtenBytes) / seconds,
-    records: status.outbox.lastSeq,
+    records: status.outbox.nextSeq - 1,
     peer: {
       name: 'osquery',
       installedBytes: 83 * 1_000_000,

@@ -118,7 +118,9 @@ async function tell(stack: Stack, story: Story): Promise<void> {
   await stack.program('gateway').kill()
   story.say('The gateway is killed with SIGKILL. Devices put their records on their own disks.')
   const waitingOnDevices = await until('records in the outboxes of all devices', async () => {
-    const counts = await Promise.all(devices.map(async (device) => (await agentFigures(stack, device)).outbox.unacked))
+    const counts = await Promise.all(
+      devices.map(async (device) => (await agentFigures(stack, device)).outbox.recordCount),
+    )
     return counts.every((count) => count > 0) ? counts : undefined
   })
   await stack.startGateway()
@@ -127,7 +129,7 @@ async function tell(stack: Stack, story: Story): Promise<void> {
     'the devices to hand over',
     async () => {
       const counts = await Promise.all(
-        devices.map(async (device) => (await agentFigures(stack, device)).outbox.unacked),
+        devices.map(async (device) => (await agentFigures(stack, device)).outbox.recordCount),
       )
       return counts.every((count) => count === 0) ? true : undefined
     },
@@ -200,15 +202,15 @@ async function settledLedger(stack: Stack): Promise<Ledger> {
     'devices, gateway and centre to count the same',
     async () => {
       const sentBy = await Promise.all(
-        devices.map(async (device) => (await agentFigures(stack, device)).outbox.lastSeq),
+        devices.map(async (device) => (await agentFigures(stack, device)).outbox.nextSeq - 1),
       )
-      const site = await stack.admin<SiteLedger>('/v1/ledger')
+      const onSite = await stack.admin<SiteLedger>('/v1/ledger')
       const { totals } = await stack.api<LedgerPage>('/api/v1/ledger')
       last = {
-        sent: sentBy.reduce((sum, count) => sum + count, 0),
-        stored: site.totals.received,
+        sent: sum(sentBy),
+        stored: sum(onSite.epochs.map((epoch) => epoch.received)),
         atCentre: totals.atCentre,
-        missing: totals.missing + site.totals.missing,
+        missing: totals.missing + sum(onSite.epochs.map((epoch) => epoch.missingCount)),
       }
       return last.sent === last.stored && last.stored === last.atCentre && last.missing === 0 ? last : undefined
     },
@@ -223,11 +225,11 @@ interface GatewayFigures {
 }
 
 interface SiteLedger {
-  totals: { received: number; missing: number }
+  epochs: { received: number; missingCount: number }[]
 }
 
 interface AgentFigures {
-  outbox: { lastSeq: number; unacked: number }
+  outbox: { nextSeq: number; recordCount: number }
 }
 
 async function agentFigures(stack: Stack, device: string): Promise<AgentFigures> {
@@ -257,7 +259,7 @@ async function queueQuestion(stack: Stack): Promise<string> {
     '1h',
     '--why',
     'demo',
-    '--no-wait',
+    '--detach',
     '--json',
     queuedQuestion,
   ]
@@ -286,6 +288,10 @@ function aborted(signal: AbortSignal): Promise<never> {
   return new Promise((_, reject) => {
     signal.addEventListener('abort', () => reject(new AppError('STOPPED', 'the demo was stopped')), { once: true })
   })
+}
+
+function sum(counts: readonly number[]): number {
+  return counts.reduce((total, count) => total + count, 0)
 }
 
 function seconds(ms: number): string {
