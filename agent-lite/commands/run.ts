@@ -1,15 +1,13 @@
 // tidegate-agent run: in the foreground until SIGTERM or SIGINT. Puts the parts together, in the order in which they need
 // each other; each stops within seconds, and what it had not finished the next start takes up.
-import { X509Certificate } from 'node:crypto'
-import { mkdir } from 'node:fs/promises'
-import { readFileSync } from 'node:fs'
 import { uptime } from 'node:os'
 import { join } from 'node:path'
 import { Command } from 'commander'
 import { AppError } from '../../lib/errors.ts'
 import { createLog, type Logger } from '../../lib/log.ts'
-import { DeviceId } from '../../protocol/ids.ts'
 import { loadTrustedKey, type TrustedKey } from '../../protocol/jws.ts'
+import type { StatusRecord } from '../../protocol/records.ts'
+import { readClockState } from '../clock-state.ts'
 import { loadAgentConfig, readConfigFile, type AgentConfig } from '../config.ts'
 import { serveStatus } from '../control/socket.ts'
 import type { AgentStatus } from '../control/status.ts'
@@ -17,14 +15,18 @@ import { CommandJournal } from '../dispatch/command-journal.ts'
 import { DenyList } from '../dispatch/deny-list.ts'
 import { Dispatcher } from '../dispatch/dispatcher.ts'
 import { Engine } from '../engine/client.ts'
-import { localFacts } from '../facts.ts'
+import { agentFacts, statusOf } from '../facts.ts'
+import { readIdentity } from '../identity.ts'
 import { Link } from '../link/link.ts'
 import { Outbox } from '../outbox/outbox.ts'
+import { startSchedule } from '../schedule/start.ts'
 
 export const defaultConfigPath = '/etc/tidegate/agent.yaml'
 
 /** Past this the process ends, whatever still runs. */
 const stopTimeoutMs = 5000
+/** How often the facts about the device are looked at. */
+const factsEveryMs = 3_600_000
 
 export function runCommand(): Command {
   return new Command('run')
@@ -51,16 +53,22 @@ async function startAgent(config: AgentConfig, log: Logger): Promise<() => Promi
   const { site, dataDir, gateway, tls } = config
   const startedMs = Date.now()
   const version = process.env['TIDEGATE_VERSION'] ?? 'unbuilt'
-  const device = deviceOf(readConfigFile(tls.cert, 'tls.cert'))
   const trust = await trustedKeys(config)
-  await mkdir(dataDir, { recursive: true, mode: 0o700 })
+  const identity = readIdentity({ certPem: readConfigFile(tls.cert, 'tls.cert'), site, dataDir })
+  const { device, bootId } = identity
+  const uptimeMs = () => Math.round(uptime() * 1000)
+  const clock = () => readClockState(uptimeMs())
 
   let status: () => unknown = () => ({ device, starting: true })
   const control = await serveStatus(dataDir, () => status())
+  // A start that fails must end the process.
+  control.unref()
   const outbox = await Outbox.open(join(dataDir, 'outbox'), { maxBytes: config.outbox.maxBytes, log })
   const journal = await CommandJournal.open(join(dataDir, 'commands'), log)
   const denyList = new DenyList(join(dataDir, 'deny-list.json'), log)
   const engine = new Engine({ memoryMaxBytes: config.query.memory })
+  const facts = () => agentFacts(config, identity, schedule.facts)
+  const schedule = await startSchedule({ config, device, engine, outbox, facts, denyList, log })
   const dispatcher = new Dispatcher({
     site,
     device,
@@ -70,11 +78,10 @@ async function startAgent(config: AgentConfig, log: Logger): Promise<() => Promi
     engine,
     outbox,
     limits: { timeoutMs: config.query.timeout, maxRows: config.query.maxRows, maxBytes: config.query.maxBytes },
-    facts: localFacts,
-    clock: () => 'unsynced',
+    facts,
+    clock,
     log,
   })
-  const bootId = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
   const link = new Link({
     device,
     site,
@@ -92,11 +99,12 @@ async function startAgent(config: AgentConfig, log: Logger): Promise<() => Promi
       backoffMaxMs: config.link.backoffMax,
     },
     outbox,
-    envelopeHead: () => ({ sentMs: Date.now(), bootId, uptimeMs: Math.round(uptime() * 1000), clock: undefined }),
+    envelopeHead: () => ({ sentMs: Date.now(), bootId, uptimeMs: uptimeMs(), clock: clock() }),
     onCommand: (payload) => dispatcher.receive(payload),
     log,
   })
   outbox.onStored = () => link.wake()
+  outbox.onLost = (ranges) => schedule.noteLost(ranges)
 
   status = (): AgentStatus => ({
     device,
@@ -107,16 +115,18 @@ async function startAgent(config: AgentConfig, log: Logger): Promise<() => Promi
     gateway: `${gateway.host}:${gateway.port}`,
     ...link.state,
     outbox: outbox.state,
-    schedule: [],
+    schedule: schedule.state,
     denyList: denyList.entries(),
     commands: dispatcher.state,
   })
+  const stopTelling = tellFacts(() => statusOf(config, identity), outbox, log)
   dispatcher.start()
   link.start()
   log.info({ device, site, version, epoch: outbox.epoch }, 'the agent runs')
 
   return async () => {
-    await Promise.all([link.stop(), dispatcher.stop()])
+    stopTelling()
+    await Promise.all([link.stop(), dispatcher.stop().then(() => schedule.stop())])
     await engine.close()
     await outbox.close()
     await journal.close()
@@ -124,9 +134,22 @@ async function startAgent(config: AgentConfig, log: Logger): Promise<() => Promi
   }
 }
 
-function deviceOf(certPem: string): DeviceId {
-  const id = /^CN=(.*)$/m.exec(new X509Certificate(certPem).subject)?.[1]
-  return DeviceId.parse(id)
+/** Tells the site what this device is, now and whenever that changes. */
+function tellFacts(read: () => Omit<StatusRecord, 'seq'>, outbox: Outbox, log: Logger): () => void {
+  let told = ''
+  const tell = () => {
+    try {
+      const record = read()
+      const facts = JSON.stringify(record.facts)
+      if (facts !== told) outbox.add(record)
+      told = facts
+    } catch (error) {
+      log.error({ err: error }, 'cannot tell the site what this device is; trying again later')
+    }
+  }
+  tell()
+  const timer = setInterval(tell, factsEveryMs)
+  return () => clearInterval(timer)
 }
 
 async function trustedKeys({ trust }: AgentConfig): Promise<TrustedKey[]> {
