@@ -73,9 +73,14 @@ export class Gateway {
     this.#parts = parts
     const { config, log, store } = parts
     const { uplink, centre, site } = config
-    this.#link = new LinkStatus((link) =>
-      log.info({ link }, link.isUp ? 'the link to the centre is up' : 'the link to the centre is down'),
-    )
+    this.#link = new LinkStatus({
+      onLink: ({ isUp, lastError }) =>
+        isUp
+          ? log.info('the link to the centre is up')
+          : log.warn({ reason: lastError }, 'the link to the centre is down'),
+      onAlarm: ({ code, message, hint }, isOver) =>
+        isOver ? log.info({ alarm: code }, `${code} is over`) : log.error({ alarm: code, hint }, message),
+    })
     this.#centre = new CentreClient({
       url: centre.url,
       site,
@@ -341,6 +346,7 @@ export class Gateway {
       },
       queries: (limit) => store.call('queries', { limit }),
       query: (id) => store.call('query', id),
+      answer: (id, device) => store.call('answer', id, device),
       audit: (options) => store.call('audit', options),
       verifyAudit: () => store.call('verifyAudit'),
       siteSql: (sql, { maxRows = config.query.maxRows, timeoutMs = config.query.timeout }) =>

@@ -39,7 +39,7 @@ export class Metrics {
     }
     this.#alarm = new Gauge({
       name: 'tidegate_uplink_alarm',
-      help: '1 while sending waits for a person, by reason',
+      help: '1 while something between here and the centre waits for a person, by reason',
       labelNames: ['code'],
       registers,
     })
@@ -95,7 +95,7 @@ export class Metrics {
     this.#refusals.reset()
     for (const [reason, count] of Object.entries(refused)) this.#refusals.inc({ reason }, count)
     this.#alarm.reset()
-    if (uplink.alarm) this.#alarm.set({ code: uplink.alarm.code }, 1)
+    for (const { code } of uplink.alarms) this.#alarm.set({ code }, 1)
     return { contentType: this.#registry.contentType, text: await this.#registry.metrics() }
   }
 }

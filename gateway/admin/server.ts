@@ -33,6 +33,8 @@ export interface AdminBackend {
   ledger(device?: string): Promise<{ summary: string; epochs: LedgerEntry[] }>
   queries(limit: number): Promise<QuerySummary[]>
   query(id: string): Promise<QueryDetail | undefined>
+  /** JSON text of an array of answer records. */
+  answer(id: string, device: string): Promise<string>
   audit(options: { limit: number; beforeId?: number; subject?: string }): Promise<AuditRow[]>
   verifyAudit(): Promise<AuditVerdict>
   siteSql(sql: string, options: { maxRows?: number; timeoutMs?: number }): Promise<SqlResult>
@@ -48,6 +50,7 @@ const Page = z.object({
 })
 const LedgerFilter = z.object({ device: DeviceId.optional() })
 const IdPath = z.object({ id: z.string().min(1).max(64) })
+const AnswerPath = IdPath.extend({ device: DeviceId })
 const SiteSql = z.strictObject({
   sql: z.string().min(1).max(limits.sqlBytes),
   maxRows: z.int().min(1).max(limits.rowsPerRecord).optional(),
@@ -119,6 +122,10 @@ export function createAdminServer(backend: AdminBackend, token: string, log: Log
     const query = await backend.query(id)
     if (query === undefined) throw new AppError('QUERY_UNKNOWN', `this gateway knows no query ${id}`)
     return query
+  })
+  app.get('/v1/queries/:id/answers/:device', async (request, reply) => {
+    const { id, device } = check(AnswerPath, request.params)
+    return reply.type('application/json').send(await backend.answer(id, device))
   })
   app.post('/v1/queries', async (request, reply) => {
     return reply.code(201).send(await backend.plantQuery(check(NewQuery, request.body)))

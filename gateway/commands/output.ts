@@ -6,8 +6,12 @@ import { formatDuration } from '../../lib/units.ts'
 /** Prints to stdout; a reader that went away (`| head`) is no error. */
 export function print(text: string): Promise<void> {
   return new Promise((resolve, reject) => {
-    process.stdout.once('error', (error: NodeJS.ErrnoException) => (error.code === 'EPIPE' ? resolve() : reject(error)))
-    process.stdout.write(text, () => resolve())
+    const failed = (error: NodeJS.ErrnoException) => (error.code === 'EPIPE' ? resolve() : reject(error))
+    process.stdout.once('error', failed)
+    process.stdout.write(text, () => {
+      process.stdout.removeListener('error', failed)
+      resolve()
+    })
   })
 }
 

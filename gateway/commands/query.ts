@@ -12,6 +12,7 @@ import { formatDuration, parseDurationMs } from '../../lib/units.ts'
 import { cellToText, type Cell } from '../../protocol/cells.ts'
 import { toRows } from '../../protocol/columnar.ts'
 import { isFinal } from '../../protocol/query-states.ts'
+import type { AnswerRecord } from '../../protocol/records.ts'
 import { AdminClient } from '../admin/client.ts'
 import type { QueryDetail } from '../dispatch/read.ts'
 import type { SqlResult } from '../state/ad-hoc-sql.ts'
@@ -85,7 +86,13 @@ async function askDevices(client: AdminClient, sql: string, timeoutMs: number, f
     await sleep(pollMs)
     query = await client.get<QueryDetail>(`/v1/queries/${id}`)
   }
-  await print(render(answersOf(query), flags))
+  const answers: DeviceAnswer[] = []
+  for (const { device, rows } of query.deliveries) {
+    if (rows === 0) continue
+    const parts = await client.get<AnswerRecord[]>(`/v1/queries/${id}/answers/${device}`)
+    answers.push(...parts.map((record) => ({ device, record })))
+  }
+  await print(render(rowsOf(answers), flags))
   const without = query.deliveries.filter(({ state }) => state !== 'answered')
   for (const { device, state, reason } of without)
     console.error(`${device}: ${state}${reason === null ? '' : ` (${reason})`}`)
@@ -103,10 +110,15 @@ async function askDevices(client: AdminClient, sql: string, timeoutMs: number, f
   }
 }
 
-function answersOf(query: QueryDetail): SqlResult {
-  const own = [...new Set(query.answers.flatMap(({ record }) => record.columns))]
+interface DeviceAnswer {
+  device: string
+  record: AnswerRecord
+}
+
+function rowsOf(answers: readonly DeviceAnswer[]): SqlResult {
+  const own = [...new Set(answers.flatMap(({ record }) => record.columns))]
   const device = own.includes('device') ? 'site_device' : 'device'
-  const rows = query.answers.flatMap(({ device: id, record }) => {
+  const rows = answers.flatMap(({ device: id, record }) => {
     const places = own.map((column) => record.columns.indexOf(column))
     return toRows(record.rows).map((row): Cell[] => [id, ...places.map((place) => row[place] ?? null)])
   })

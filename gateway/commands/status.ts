@@ -27,6 +27,10 @@ function describe(status: GatewayStatus): [string, string][] {
     ['devices', `${devices.connected} connected of ${devices.known} known`],
     ['journal', `${journal.lastId} records so far, ${formatBytes(journal.fileBytes)} on disk`],
     ['link', describeLink(status)],
+    ...uplink.alarms.flatMap(({ code, message, hint }): [string, string][] => [
+      ['ALARM', `${code}: ${message}`],
+      ['try', hint],
+    ]),
     ['waiting', describeBacklog(backlog)],
     ['queries', `${queries.open} open, ${queries.awaitingConsent} waiting for consent`],
     ['ledger', status.ledger],
@@ -41,9 +45,7 @@ function describeLink({ uplink }: GatewayStatus): string {
       : uplink.isUp
         ? `up for ${formatDuration(Date.now() - uplink.sinceMs)} (${uplink.url})`
         : `down for ${formatDuration(Date.now() - uplink.sinceMs)}: ${uplink.lastError ?? 'unknown'} (${contact})`
-  return uplink.alarm === undefined
-    ? state
-    : `${state}\n  ALARM ${uplink.alarm.code}: ${uplink.alarm.message}\n  try: ${uplink.alarm.hint}`
+  return state
 }
 
 function describeBacklog(backlog: GatewayStatus['uplink']['backlog']): string {

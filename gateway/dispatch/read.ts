@@ -2,7 +2,6 @@
 // the plant's own questions.
 import type { Database } from '../../lib/sqlite/open.ts'
 import type { QueryState } from '../../protocol/query-states.ts'
-import type { AnswerRecord } from '../../protocol/records.ts'
 
 export interface QuerySummary {
   id: string
@@ -41,8 +40,6 @@ export interface DeliverySummary {
 export interface QueryDetail extends QuerySummary {
   targets: '*' | string[]
   deliveries: DeliverySummary[]
-  /** Only of the plant's own questions; the centre's answers go to the centre. */
-  answers: { device: string; record: AnswerRecord }[]
 }
 
 type StoredSummary = Omit<QuerySummary, 'isClosed' | 'devices'> & { dueMs: number | null; targets: string }
@@ -69,15 +66,23 @@ export function readQuery(database: Database.Database, id: string): QueryDetail 
          final_ms AS finalMs, row_count AS rows, status, message FROM delivery WHERE command_id = ? ORDER BY device`,
     )
     .all(id) as DeliverySummary[]
-  const answers = database
-    .prepare('SELECT device, record FROM answer WHERE command_id = ? ORDER BY device, part')
-    .all(id) as { device: string; record: string }[]
   return {
     ...summarize(database, row),
     targets: row.targets === '*' ? '*' : (JSON.parse(row.targets) as string[]),
     deliveries,
-    answers: answers.map(({ device, record }) => ({ device, record: JSON.parse(record) as AnswerRecord })),
   }
+}
+
+/**
+ * The parts of one device's answer to one of the plant's own questions, as the JSON text of an array of answer records;
+ * the centre's answers go to the centre. Text, since it may be large and is only passed on.
+ */
+export function readAnswer(database: Database.Database, id: string, device: string): string {
+  const parts = database
+    .prepare('SELECT record FROM answer WHERE command_id = ? AND device = ? ORDER BY part')
+    .pluck()
+    .all(id, device) as string[]
+  return `[${parts.join(',')}]`
 }
 
 export function countQueries(database: Database.Database): { open: number; awaitingConsent: number } {

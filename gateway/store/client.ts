@@ -21,6 +21,7 @@ const readOnly: ReadonlySet<string> = new Set<keyof StoreMethods>([
   'queries',
   'queryCounts',
   'query',
+  'answer',
   'audit',
   'verifyAudit',
 ])

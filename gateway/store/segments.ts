@@ -16,7 +16,7 @@ import { newestTables } from '../state/read.ts'
 import { chooseLane } from '../uplink/lanes.ts'
 import { readCursor, writeCursor } from './cursors.ts'
 import { changedLedgerLines, markLedgerTold, type LedgerLine } from './ledger.ts'
-import { readOutbox, removeFromOutbox } from './outbox.ts'
+import { outboxHas, readOutbox, removeFromOutbox } from './outbox.ts'
 
 export interface SegmentSources {
   site: Database.Database
@@ -85,6 +85,7 @@ export class Segments {
   readonly chain: Epoch
   /** Compressed bytes per byte of JSON lines, learnt from the segments made. */
   #ratio = 0.2
+  #answersInARow = 0
   #stateRoundUpTo = 0
   #stateRoundEndedMs = -Infinity
 
@@ -232,10 +233,13 @@ export class Segments {
     const answersFormed = readCursor(this.#site, 'answersFormed')
     const stateFormed = Math.max(readCursor(this.#site, 'stateFormed'), historyFormed)
     const newest = newestTables(this.#state, stateFormed, 1)[0]
+    const outbox = outboxHas(this.#site)
     const lane = chooseLane({
       hasAnswers:
-        (this.#counts.oldestAnswer.get(answersFormed) !== undefined && answersFormed < answersSeen) ||
-        readOutbox(this.#site, 1).length > 0,
+        outbox.queryEvents ||
+        (answersFormed < answersSeen && this.#counts.oldestAnswer.get(answersFormed) !== undefined),
+      answersInARow: this.#answersInARow,
+      hasEvents: outbox.events,
       hasHistory: this.#counts.oldestHistory.get(historyFormed) !== undefined,
       isFarBehind: this.#historyExceeds(historyFormed, this.#options.stateLaneAboveBytes),
       hasNewerTables: newest !== undefined,
@@ -243,52 +247,50 @@ export class Segments {
       sinceStateRoundMs: nowMs - this.#stateRoundEndedMs,
       stateRoundEveryMs: this.#options.stateRoundEveryMs,
     })
-    const cursors = { answers: answersFormed, history: historyFormed, state: stateFormed }
+    if (lane === undefined) return undefined
+    const maxBytes = Math.min(rawBytes, maxBodyBytes)
+    const events = readOutbox(this.#site, maxBytes)
+    const content: Content = {
+      lane,
+      lines: events.map((event) => event.line),
+      records: null,
+      cursors: { answers: answersFormed, history: historyFormed, state: stateFormed },
+      seqs: new Map(),
+      outboxUpTo: events.at(-1)?.id,
+      ledger: [],
+    }
     switch (lane) {
-      case undefined:
-        return undefined
       case 'answers':
-        return this.#collectAnswers(rawBytes, cursors, answersSeen)
+        // An answer that has not moved its query on waits for that: the centre learns of both together.
+        this.#takeRecords(content, 'answers', maxBytes, answersSeen)
+        break
       case 'state':
-        return this.#collectState(rawBytes, cursors, nowMs)
+        this.#takeTables(content, maxBytes, nowMs)
+        break
       case 'history':
-        return this.#collectHistory(rawBytes, cursors)
-    }
-  }
-
-  #collectAnswers(rawBytes: number, cursors: Content['cursors'], answersSeen: number): Content {
-    const events = readOutbox(this.#site, maxItems / 2)
-    const content = emptyContent('answers', cursors)
-    content.lines.push(...events.map((event) => event.line))
-    content.outboxUpTo = events.at(-1)?.id
-    // An answer that has not moved its query on waits for that: the centre learns of both together.
-    this.#takeRecords(content, 'answers', cursors.answers, rawBytes, answersSeen)
-    if (content.records !== null) cursors.answers = content.records.to
-    return content
-  }
-
-  #collectHistory(rawBytes: number, cursors: Content['cursors']): Content {
-    const content = emptyContent('history', cursors)
-    const isDrained = this.#takeRecords(content, 'history', cursors.history, rawBytes)
-    if (content.records !== null) cursors.history = content.records.to
-    if (isDrained) {
-      content.ledger = changedLedgerLines(this.#site, this.#journal.ledger(), 1000)
-      content.lines.push(...content.ledger.map((entry) => entry.line))
+        if (this.#takeRecords(content, 'history', maxBytes)) this.#addLedger(content)
+        break
     }
     return content
   }
 
-  #collectState(rawBytes: number, cursors: Content['cursors'], nowMs: number): Content {
-    const content = emptyContent('state', cursors)
+  /** What changed in the ledger, once history has caught up with it. */
+  #addLedger(content: Content): void {
+    content.ledger = changedLedgerLines(this.#site, this.#journal.ledger(), 1000)
+    content.lines.push(...content.ledger.map((entry) => entry.line))
+  }
+
+  #takeTables(content: Content, maxBytes: number, nowMs: number): void {
+    const { cursors, lines } = content
     if (cursors.state >= this.#stateRoundUpTo) this.#stateRoundUpTo = newestChange(this.#state)
     let bytes = 0
     reading: for (;;) {
       const tables = newestTables(this.#state, cursors.state, tablesPerRead)
       for (const { journalId, item } of tables) {
         const line = JSON.stringify(item)
-        if (content.lines.length > 0 && bytes + line.length > Math.min(rawBytes, maxBodyBytes)) break reading
+        if (bytes > 0 && bytes + line.length > maxBytes) break reading
         if (line.length <= maxTableBytes) {
-          content.lines.push(line)
+          lines.push(line)
           bytes += line.length
         }
         cursors.state = journalId
@@ -297,16 +299,17 @@ export class Segments {
       if (tables.length < tablesPerRead) break
     }
     if (cursors.state >= this.#stateRoundUpTo) this.#stateRoundEndedMs = nowMs
-    return content
   }
 
-  /** Adds record lines until there are enough. Returns whether all that wait were taken. */
-  #takeRecords(content: Content, only: 'answers' | 'history', afterId: number, rawBytes: number, upToId = Infinity) {
+  /** Adds record lines until there are enough, at least one. Returns whether all that wait were taken. */
+  #takeRecords(content: Content, only: 'answers' | 'history', maxBytes: number, upToId = Infinity): boolean {
     const limit = maxItems - content.lines.length
-    const maxBytes = Math.min(rawBytes, maxBodyBytes)
-    const records = this.#journal.after(afterId, { only, limit, maxBytes }).filter((record) => record.id <= upToId)
+    const records = this.#journal
+      .after(content.cursors[only], { only, limit, maxBytes })
+      .filter((record) => record.id <= upToId)
     const [first, last] = [records[0], records.at(-1)]
     if (first === undefined || last === undefined) return true
+    content.cursors[only] = last.id
     content.records = { from: first.id, to: last.id, count: records.length }
     let bytes = 0
     for (const record of records) {
@@ -349,6 +352,7 @@ export class Segments {
       if (content.outboxUpTo !== undefined) removeFromOutbox(this.#site, content.outboxUpTo)
       markLedgerTold(this.#site, content.ledger)
     })()
+    this.#answersInARow = content.lane === 'answers' ? this.#answersInARow + 1 : 0
   }
 
   #forward(seqsJson: string): void {
@@ -369,10 +373,6 @@ export class Segments {
       if (kept > this.#options.keepReceiptedBytes) this.#sql.drop.run(n)
     }
   }
-}
-
-function emptyContent(lane: Lane, cursors: Content['cursors']): Content {
-  return { lane, lines: [], records: null, cursors, seqs: new Map(), outboxUpTo: undefined, ledger: [] }
 }
 
 /** A record's segment line. The body is the journal's own JSON, written in one line by the journal worker. */

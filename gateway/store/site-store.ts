@@ -15,7 +15,7 @@ import { protocolVersion } from '../../protocol/version.ts'
 import { appendAudit, listAudit, verifyAudit } from '../audit/audit-log.ts'
 import type { ConsentRule } from '../dispatch/consent.ts'
 import { LifeCycle, type Dispatch } from '../dispatch/life-cycle.ts'
-import { countQueries, listQueries, readQuery } from '../dispatch/read.ts'
+import { countQueries, listQueries, readAnswer, readQuery } from '../dispatch/read.ts'
 import { openJournalReader, type JournalReader } from '../journal/read.ts'
 import { readCursor, writeCursor } from './cursors.ts'
 import { readLedger } from './ledger.ts'
@@ -249,6 +249,10 @@ export class SiteStore {
 
   query(id: string) {
     return readQuery(this.#site, id)
+  }
+
+  answer(id: string, device: string) {
+    return readAnswer(this.#site, id, device)
   }
 
   audit(options: Parameters<typeof listAudit>[1]) {

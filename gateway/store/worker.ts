@@ -48,6 +48,7 @@ const methods = {
   queries: (options: { limit: number }) => withStore((store) => store.queries(options)),
   queryCounts: () => withStore((store) => store.queryCounts()),
   query: (id: string) => withStore((store) => store.query(id)),
+  answer: (id: string, device: string) => withStore((store) => store.answer(id, device)),
   audit: (options: { limit: number; beforeId?: number; subject?: string }) =>
     withStore((store) => store.audit(options)),
   verifyAudit: () => withStore((store) => store.verifyAudit()),

@@ -35,15 +35,23 @@ export class CentreUnreachable extends Error {
   readonly retryAfterMs: number | undefined
   /** The body was on its way when the time ran out: a smaller one may get through. */
   readonly isTimeout: boolean
+  /** Set when the centre did answer, with this status and not with what was asked for. */
+  readonly status: number | undefined
 
   constructor(
     message: string,
-    options: { cause?: unknown; retryAfterMs?: number | undefined; isTimeout?: boolean } = {},
+    options: {
+      cause?: unknown
+      retryAfterMs?: number | undefined
+      isTimeout?: boolean
+      status?: number | undefined
+    } = {},
   ) {
     super(message, { cause: options.cause })
     this.name = 'CentreUnreachable'
     this.retryAfterMs = options.retryAfterMs
     this.isTimeout = options.isTimeout ?? false
+    this.status = options.status
   }
 }
 
@@ -235,7 +243,7 @@ function expectShape<T extends z.ZodType>(schema: T, body: unknown): z.output<T>
 function unexpected({ status, body, retryAfterMs }: Reply): CentreUnreachable {
   const error = ErrorReply.safeParse(body).data?.error
   const why = error === undefined ? '' : `: ${error.code} ${error.message ?? ''}`
-  return new CentreUnreachable(`the centre answered ${status}${why}`, { retryAfterMs })
+  return new CentreUnreachable(`the centre answered ${status}${why}`, { retryAfterMs, status })
 }
 
 function fromJson(text: string): unknown {

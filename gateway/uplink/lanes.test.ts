@@ -3,6 +3,8 @@ import { chooseLane, type LaneInputs } from './lanes.ts'
 
 const nothing: LaneInputs = {
   hasAnswers: false,
+  answersInARow: 0,
+  hasEvents: false,
   hasHistory: false,
   isFarBehind: false,
   hasNewerTables: false,
@@ -19,6 +21,18 @@ test('answers go before all else', () => {
   expect(chooseLane({ ...nothing, hasAnswers: true, hasHistory: true, isFarBehind: true, hasNewerTables: true })).toBe(
     'answers',
   )
+})
+
+test('answers without end leave every fifth segment to what waits behind them', () => {
+  const stream = { ...nothing, hasAnswers: true, hasHistory: true }
+  expect(chooseLane({ ...stream, answersInARow: 3 })).toBe('answers')
+  expect(chooseLane({ ...stream, answersInARow: 4 })).toBe('history')
+  expect(chooseLane({ ...stream, answersInARow: 4, hasHistory: false })).toBe('answers')
+})
+
+test('devices that come and go make a segment of their own only when nothing else waits', () => {
+  expect(chooseLane({ ...nothing, hasEvents: true, hasHistory: true })).toBe('history')
+  expect(chooseLane({ ...nothing, hasEvents: true })).toBe('answers')
 })
 
 test('history goes in order while it is short; the newest state goes first once it is long', () => {

@@ -19,7 +19,7 @@ beforeEach(() => {
   replies = []
   accepted = []
   isFull = false
-  link = new LinkStatus(() => undefined)
+  link = new LinkStatus({ onLink: () => undefined, onAlarm: () => undefined })
   receiver = new Receiver({
     centre: {
       commands: async (after, waitMs) => {
@@ -91,6 +91,15 @@ test('follows a centre whose numbers were set back', async () => {
     { ns: [], cursor: 2 },
     { ns: [3], cursor: 3 },
   ])
+})
+
+test('a centre that answers with a refusal is reached, and the refusal is an alarm until it is over', async () => {
+  replies = [new CentreUnreachable('the centre answered 403', { status: 403 }), batch(5)]
+  receiver.start()
+  await run()
+  expect(link.snapshot).toMatchObject({ isUp: true, alarms: [{ code: 'COMMANDS_REFUSED' }] })
+  await run(1000)
+  expect(link.snapshot.alarms).toEqual([])
 })
 
 test('a centre that does not hold polls is not hammered', async () => {

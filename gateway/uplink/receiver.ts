@@ -63,8 +63,9 @@ export class Receiver {
       } catch (error) {
         if (this.#isStopping) return
         const unreachable = error instanceof CentreUnreachable ? error : undefined
-        if (unreachable) link.down(unreachable.message)
-        else log.error({ err: error }, 'cannot store commands')
+        if (unreachable === undefined) log.error({ err: error }, 'cannot store commands')
+        else if (unreachable.status === undefined) link.down(unreachable.message)
+        else this.#refused(unreachable)
         pauseMs = Math.max(this.#backoff.nextMs(), unreachable?.retryAfterMs ?? 0)
         this.#isHeld = false
         link.onceUp(this.#resume)
@@ -73,11 +74,23 @@ export class Receiver {
     }
   }
 
+  #refused({ message, status = 0 }: CentreUnreachable): void {
+    this.#options.link.up()
+    if (status === 429 || status >= 500) return this.#options.log.warn({ status }, message)
+    this.#options.link.raise('commands', {
+      code: 'COMMANDS_REFUSED',
+      message: `the centre gives no commands: ${message}`,
+      hint: 'check at the centre that this site is registered, and that the certificate is this site’s',
+    })
+  }
+
+  /** Returns how long to wait before the next one. */
   async #poll(): Promise<number> {
     const { centre, accept, link, log, waitMs } = this.#options
     const startedMs = this.#now()
     const { commands, upTo } = await centre.commands(this.#cursor, this.#isHeld ? waitMs : 0)
     link.up()
+    link.clearAlarm('commands')
     const wasHeld = this.#isHeld
     this.#isHeld = true
     const fresh = commands.filter(({ n }) => n > this.#cursor).sort((left, right) => left.n - right.n)

@@ -133,7 +133,7 @@ export class Sender {
     this.#backoff.reset()
     this.#refusalsInARow = 0
     if (this.#resendFrom !== undefined) this.#resendFrom = upTo + 1
-    link.clearAlarm()
+    link.clearAlarm('segments')
     log.debug({ n: segment.n, lane: segment.lane, bytes, elapsedMs }, 'segment has its receipt')
     onReceipt({ n: segment.n, lane: segment.lane, bytes })
     return 'sent'
@@ -145,7 +145,7 @@ export class Sender {
     if (reply.status === 429 || reply.status >= 500) {
       throw new CentreUnreachable(`the centre answered ${reply.status}: ${reply.code} ${reply.message}`, reply)
     }
-    this.#options.link.raise({
+    this.#options.link.raise('segments', {
       code: 'CENTRE_REFUSES',
       message: `the centre refuses segment ${segment.n}: ${reply.status} ${reply.code} ${reply.message}`.trim(),
       hint:
@@ -166,7 +166,7 @@ export class Sender {
         this.#resendFrom = expected
         return this.#refusalsInARow === 1 ? 'sent' : again
       }
-      link.raise({
+      link.raise('segments', {
         code: 'CENTRE_BEHIND',
         message: `the centre asks for segment ${expected} again, which had its receipt and is gone here; the next is ${segment.n}`,
         hint: 'the centre was set back to an older copy of its data: restore a newer one there',
@@ -178,13 +178,13 @@ export class Sender {
       } catch (error) {
         log.debug({ err: error }, 'the newest receipt is not for what is here')
       }
-      link.raise({
+      link.raise('segments', {
         code: 'CENTRE_AHEAD',
         message: `the centre already has other segments ${segment.n} to ${expected - 1} of this chain`,
         hint: 'site.db here was set back to an older copy, or two gateways use the same one: stop the other, or move site.db aside to begin a new chain',
       })
     } else {
-      link.raise({
+      link.raise('segments', {
         code: 'CHAIN_BROKEN',
         message: `segment ${segment.n} of chain ${ours} does not follow what the centre has (it expects ${expected} of ${chain ?? 'another chain'})`,
         hint: 'compare both ends with `tidegate-gateway status` and the centre’s page of this site',
@@ -201,7 +201,7 @@ export class Sender {
       return { retryMs: Math.max(this.#backoff.nextMs(), error.retryAfterMs ?? 0) }
     }
     if (error instanceof Refusal || (error instanceof AppError && error.code === 'RECEIPT_WRONG')) {
-      link.raise({
+      link.raise('segments', {
         code: 'RECEIPT_WRONG',
         message: `the centre's receipt is not accepted: ${error.message}`,
         hint: "check that centre.trust holds the centre's present public key; nothing is deleted until a receipt fits",
