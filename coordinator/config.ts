@@ -14,7 +14,6 @@ const listen = z
     return { host: text.slice(0, colon).replace(/^\[|\]$/g, ''), port: Number(text.slice(colon + 1)) }
   })
   .refine(({ port }) => port <= 65_535, 'a port is at most 65535')
-export type Listen = z.output<typeof listen>
 
 const day = 86_400_000
 

@@ -18,7 +18,7 @@ import { defaultConfig, type ConfigOption } from './context.ts'
 
 const expireEveryMs = 1_000
 const saveContactsEveryMs = 10_000
-const refreshRevocationsEveryMs = 60_000
+const refreshRevocationsEveryMs = 1_000
 const pruneEveryMs = 60_000
 
 export function runCommand(): Command {
@@ -54,7 +54,7 @@ export async function loadSecrets({ sites, api, signing }: CoordinatorConfig, lo
       ca: readNamed('sites.ca', sites.ca),
     },
     apiTls: { cert: readNamed('api.cert', api.cert), key: readKey('api.key', api.key) },
-    revocations: await Revocations.load(sites.revocation, log),
+    revocations: new Revocations(sites.revocation, log),
   }
 }
 
@@ -129,7 +129,7 @@ async function repeat(
   stopping: AbortSignal,
   log: Logger,
   what: string,
-  action: () => Promise<void>,
+  action: () => Promise<void> | void,
 ): Promise<void> {
   while (!stopping.aborted) {
     try {

@@ -11,43 +11,43 @@ export interface RevocationFile {
   ca: string
 }
 
+interface HeldList {
+  list: RevocationList
+  changedAtMs: number
+  /** Has been warned of. */
+  isKnownStale: boolean
+}
+
 export class Revocations {
   readonly #files: readonly RevocationFile[]
   readonly #log: Logger
-  #lists: { list: RevocationList; changedAtMs: number }[] = []
-
-  private constructor(files: readonly RevocationFile[], log: Logger) {
-    this.#files = files
-    this.#log = log
-  }
+  readonly #lists: HeldList[]
 
   /** Throws AppError when a list cannot be read or was not signed by its CA. */
-  static async load(files: readonly RevocationFile[], log: Logger): Promise<Revocations> {
-    const revocations = new Revocations(files, log)
-    revocations.#lists = files.map((file) => revocations.#read(file))
-    return revocations
+  constructor(files: readonly RevocationFile[], log: Logger) {
+    this.#files = files
+    this.#log = log
+    this.#lists = files.map(readList)
   }
 
-  /** Reads files that changed. A list that cannot be used, or is older than the one held, is refused and logged. */
-  async refresh(nowMs: number): Promise<void> {
-    for (const [index, file] of this.#files.entries()) {
-      const held = this.#lists[index]
+  /** Reads files that changed. A list that cannot be used, or is older than the one held, is refused and logged once. */
+  refresh(nowMs: number): void {
+    for (const [index, held] of this.#lists.entries()) {
+      const file = this.#files[index]
+      if (file === undefined) continue
       try {
-        if (held === undefined || statSync(file.crl).mtimeMs === held.changedAtMs) continue
-        const next = this.#read(file)
-        if (next.list.number < held.list.number) {
-          held.changedAtMs = next.changedAtMs
-          this.#log.error({ file: file.crl, number: next.list.number }, 'revocation list is older than the one in use')
-          continue
+        const changedAtMs = statSync(file.crl, { throwIfNoEntry: false })?.mtimeMs ?? 0
+        if (changedAtMs !== held.changedAtMs) {
+          held.changedAtMs = changedAtMs
+          this.#replace(held, file)
         }
-        this.#lists[index] = next
-        this.#log.info({ file: file.crl, number: next.list.number, revoked: next.list.count }, 'revocation list read')
       } catch (error) {
         this.#log.error({ file: file.crl, err: error }, 'revocation list cannot be used; the last one stays in force')
       }
-    }
-    for (const [index, { list }] of this.#lists.entries()) {
-      if (list.isStale(nowMs)) this.#log.warn({ file: this.#files[index]?.crl }, 'revocation list is out of date')
+      if (!held.isKnownStale && held.list.isStale(nowMs)) {
+        held.isKnownStale = true
+        this.#log.warn({ file: file.crl }, 'revocation list is out of date; it stays in force')
+      }
     }
   }
 
@@ -67,8 +67,19 @@ export class Revocations {
     return undefined
   }
 
-  #read({ crl, ca }: RevocationFile) {
-    const changedAtMs = statSync(crl).mtimeMs
-    return { list: RevocationList.load(readFileSync(crl), readFileSync(ca)), changedAtMs }
+  #replace(held: HeldList, file: RevocationFile): void {
+    const { list } = readList(file)
+    if (list.number < held.list.number) {
+      this.#log.error({ file: file.crl, number: list.number }, 'revocation list is older than the one in use')
+      return
+    }
+    held.list = list
+    held.isKnownStale = false
+    this.#log.info({ file: file.crl, number: list.number, revoked: list.count }, 'revocation list read')
   }
+}
+
+function readList({ crl, ca }: RevocationFile): HeldList {
+  const changedAtMs = statSync(crl).mtimeMs
+  return { list: RevocationList.load(readFileSync(crl), readFileSync(ca)), changedAtMs, isKnownStale: false }
 }

@@ -48,7 +48,7 @@ export class Deployment {
   log: string[] = []
 
   /** PKI with two sites, the first registered, and a token. */
-  static async create(config: Record<string, unknown> = {}): Promise<Deployment> {
+  static async create(config: Record<string, unknown> = {}, sites: Record<string, unknown> = {}): Promise<Deployment> {
     const made = new Deployment()
     const { pki } = made.pki
     await createRoot({ pki, deployment: 'test' })
@@ -63,7 +63,7 @@ export class Deployment {
       made.configPath,
       stringify({
         dataDir: 'data',
-        sites: { listen: '127.0.0.1:0', ...leaf, ca: join(made.pki.root, 'ca.pem') },
+        sites: { listen: '127.0.0.1:0', ...leaf, ca: join(made.pki.root, 'ca.pem'), ...sites },
         api: { listen: '127.0.0.1:0', ...leaf },
         signing: {
           key: join(made.pki.centre, 'command-signing.key'),
