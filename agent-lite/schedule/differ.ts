@@ -83,8 +83,8 @@ export async function nextStep(question: Question): Promise<Step | undefined> {
 function whenUnchanged(question: Question, held: Held, isDue: boolean): Step | undefined {
   const { mode, result, policy, nowMs, isReported } = question
   const { counter } = held
-  if (isDue) return { kind: 'snapshot', result, counter, isResync: mode === 'differential' }
   if (isReported) return undefined
+  if (isDue) return { kind: 'snapshot', result, counter, isResync: mode === 'differential' }
   const isSilent = mode === 'differential' && Math.abs(nowMs - held.reportedAtMs) < policy.freshnessMs
   return isSilent ? undefined : { kind: 'delta', columns: result.columns, added: [], removed: [], counter }
 }

@@ -167,7 +167,8 @@ export class ResultsStore {
   /** Resolves when everything is written that can be. */
   async close(): Promise<void> {
     this.save()
-    await this.#turn
+    let turn: Promise<void> | undefined
+    while (turn !== this.#turn) await (turn = this.#turn)
   }
 
   #break(name: string, from: number, to: number): void {
