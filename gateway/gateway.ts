@@ -13,6 +13,7 @@ import type { GatewayStatus } from './admin/status.ts'
 import { ensureToken } from './admin/token.ts'
 import { startBroker, type Broker } from './broker/index.ts'
 import type { GatewayConfig } from './config.ts'
+import { journalLimitBytes } from './disk-room.ts'
 import { Dispatcher } from './dispatch/dispatcher.ts'
 import { readGatewayFiles, readRevocations, type GatewayFiles } from './files.ts'
 import { startJournal, type JournalClient } from './journal/client.ts'
@@ -119,7 +120,11 @@ export class Gateway {
       const lock = lockDataDir(config.dataDir)
       undo.unshift(() => lock.release())
       const { dataDir } = config
-      const journal = await startJournal({ path: join(dataDir, 'journal.db'), maxBytes: config.journal.maxBytes })
+      const maxBytes = journalLimitBytes(dataDir, config.journal.maxBytes)
+      if (maxBytes < config.journal.maxBytes) {
+        log.warn({ maxBytes }, 'the disk has no room for journal.maxBytes: the journal stays smaller')
+      }
+      const journal = await startJournal({ path: join(dataDir, 'journal.db'), maxBytes })
       undo.unshift(() => journal.close())
       const state = await StateClient.start({ dataDir, queryMemoryBytes: config.query.memory })
       undo.unshift(() => state.close())
@@ -233,7 +238,14 @@ export class Gateway {
     broker.onPresence((device, state) => this.#dispatcher.presenceChanged({ device, state, atMs: Date.now() }))
     this.#watchRevocations()
     this.#admin = createAdminServer(this.#backend(), ensureToken(config.dataDir), log)
-    await this.#admin.listen(config.admin.listen)
+    await this.#admin.listen(config.admin.listen).catch((error: unknown) => {
+      const { host, port } = config.admin.listen
+      throw new AppError('LISTEN_FAILED', `admin.listen: cannot listen on ${host}:${port}`, {
+        exit: 'peer',
+        hint: 'another program has the port; choose another one',
+        cause: error,
+      })
+    })
     log.info(
       { devices: config.devices.listen, admin: config.admin.listen, site: config.site, chain: store.chain },
       'gateway is serving',

@@ -157,7 +157,7 @@ describe('segments', () => {
   })
 
   test('are as large as asked, however much waits', async () => {
-    for (let n = 0; n < 200; n++) publish(snapshot(`q${n}`, `${n} ${'abcdefghij'.repeat(20)}`))
+    publish(...Array.from({ length: 200 }, (_, n) => snapshot(`q${n}`, `${n} ${'abcdefghij'.repeat(20)}`)))
     let count = 0
     for (;;) {
       const segment = (store.segments.pending() ?? (await store.segments.formNext(2000, nowMs))) as FormedSegment

@@ -207,7 +207,6 @@ export class Sender {
         hint: "check that centre.trust holds the centre's present public key; nothing is deleted until a receipt fits",
       })
     } else {
-      link.down(`the gateway's own store failed: ${error instanceof Error ? error.message : String(error)}`)
       log.error({ err: error }, 'cannot form or record segments')
     }
     return { retryMs: this.#backoff.nextMs() }

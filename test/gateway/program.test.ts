@@ -49,6 +49,7 @@ test('a port in use, a bad key and a missing file each name themselves and the e
     return `${code} ${stderr}`
   }
   expect(await tryRun('', '')).toMatch(/^4 [\s\S]*LISTEN_FAILED/)
+  expect(await tryRun(`:${plant.devicePort}`, ':0')).toMatch(/^4 [\s\S]*admin\.listen: cannot listen/)
   expect(await tryRun('signing.key', 'gateway/key.pem')).toMatch(/^6 [\s\S]*KEY_UNUSABLE/)
   expect(await tryRun('command-signing.pub', 'nowhere.pub')).toMatch(/^3 [\s\S]*centre\.trust\.0: cannot read/)
   expect(await tryRun('log:', 'logs: 1\nlog:')).toMatch(/^3 [\s\S]*CONFIG_INVALID/)
