@@ -48,6 +48,8 @@ const RecordItem = z.looseObject({
   device: DeviceId,
   epoch: Epoch.optional(),
   receivedAtMs: AtMs,
+  /** By the gateway's clock, see observed.ts; the record's own atMs is the device's claim. */
+  observedAtMs: AtMs.optional(),
   clock: z.enum(clockStates).optional(),
   record: z.custom<DeviceRecord>((value) => typeof value === 'object' && value !== null),
 })
