@@ -40,14 +40,7 @@ try {
   await setTimeout(seconds * 1000)
   const after = usage(stack.program('busy').pid)
   const idle = usage(stack.program('idle').pid)
-  const status = JSON.parse(
-    (await import('node:child_process'))
-      .execFileSync(process.execPath, [
-        programFile('tidegate-agent.js').pathname,
-        ...['status', '--json', '--config', stack.config('busy')],
-      ])
-      .toString(),
-  ) as { outbox: { nextSeq: number } }
+  const status = await stack.agentStatus('busy')
 
   const bundleBytes = ['tidegate-agent.js', 'tidegate-agent-engine.js', 'sqlite3.wasm']
     .map((name) => statSync(programFile(name)).size)

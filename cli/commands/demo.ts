@@ -3,7 +3,7 @@ import { Command } from 'commander'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { until, runChecked } from '../demo/processes.ts'
+import { until } from '../demo/processes.ts'
 import { site, Stack, type Schedule } from '../demo/stack.ts'
 import { AppError, describeError } from '../../lib/errors.ts'
 import type { HostList, HostTable, LedgerPage, QueryDetail } from '../../protocol/api.ts'
@@ -119,7 +119,7 @@ async function tell(stack: Stack, story: Story): Promise<void> {
   story.say('The gateway is killed with SIGKILL. Devices put their records on their own disks.')
   const waitingOnDevices = await until('records in the outboxes of all devices', async () => {
     const counts = await Promise.all(
-      devices.map(async (device) => (await agentFigures(stack, device)).outbox.recordCount),
+      devices.map(async (device) => (await stack.agentStatus(device)).outbox.recordCount),
     )
     return counts.every((count) => count > 0) ? counts : undefined
   })
@@ -129,7 +129,7 @@ async function tell(stack: Stack, story: Story): Promise<void> {
     'the devices to hand over',
     async () => {
       const counts = await Promise.all(
-        devices.map(async (device) => (await agentFigures(stack, device)).outbox.recordCount),
+        devices.map(async (device) => (await stack.agentStatus(device)).outbox.recordCount),
       )
       return counts.every((count) => count === 0) ? true : undefined
     },
@@ -202,7 +202,7 @@ async function settledLedger(stack: Stack): Promise<Ledger> {
     'devices, gateway and centre to count the same',
     async () => {
       const sentBy = await Promise.all(
-        devices.map(async (device) => (await agentFigures(stack, device)).outbox.nextSeq - 1),
+        devices.map(async (device) => (await stack.agentStatus(device)).outbox.nextSeq - 1),
       )
       const onSite = await stack.admin<SiteLedger>('/v1/ledger')
       const { totals } = await stack.api<LedgerPage>('/api/v1/ledger')
@@ -226,16 +226,6 @@ interface GatewayFigures {
 
 interface SiteLedger {
   epochs: { received: number; missingCount: number }[]
-}
-
-interface AgentFigures {
-  outbox: { nextSeq: number; recordCount: number }
-}
-
-async function agentFigures(stack: Stack, device: string): Promise<AgentFigures> {
-  return JSON.parse(
-    await runChecked('tidegate-agent.js', ['status', '--json', '--config', stack.config(device)]),
-  ) as AgentFigures
 }
 
 /** The value of the newest `clock` snapshot of a device, as the site has it. */

@@ -31,6 +31,11 @@ export interface StackOptions {
   agentOf?: Record<string, Record<string, unknown>>
 }
 
+/** The part of `tidegate-agent status --json` that is counted here. */
+export interface AgentFigures {
+  outbox: { nextSeq: number; recordCount: number }
+}
+
 export class Stack {
   readonly folder: string
   readonly ports: { sites: number; api: number; mqtt: number; admin: number }
@@ -148,6 +153,13 @@ export class Stack {
     })
     if (!response.ok) throw new AppError('API_FAILED', `GET ${path}: ${response.status} ${await response.text()}`)
     return (await response.json()) as T
+  }
+
+  /** What a running agent says of itself. */
+  async agentStatus(device: string): Promise<AgentFigures> {
+    return JSON.parse(
+      await runChecked('tidegate-agent.js', ['status', '--json', '--config', this.config(device)]),
+    ) as AgentFigures
   }
 
   async #start(name: string, bundle: string): Promise<void> {
