@@ -7,7 +7,9 @@ import mqttClient from 'mqtt/lib/client'
 import { identityOf } from '../../certs/peer.ts'
 import { explain, LinkProblem } from './problems.ts'
 
-const { default: MqttClient } = mqttClient
+// The client alone: the package's entry adds WebSockets and SOCKS, 180 KiB. It is CommonJS with a default export, which
+// Node and esbuild hand over as module.exports and vitest unwraps.
+const MqttClient = mqttClient.default ?? (mqttClient as unknown as typeof mqttClient.default)
 
 export interface ConnectionOptions {
   gateway: { host: string; port: number }
