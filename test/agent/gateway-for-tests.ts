@@ -145,10 +145,12 @@ export class TestGateway {
 
   /** Parts of the answer to a query so far, in the order of the parts. */
   answer(queryId: string): AnswerRecord[] {
-    const parts = this.records.filter(
-      (record): record is AnswerRecord => record.kind === 'answer' && record['queryId'] === queryId,
-    )
-    return parts.sort((left, right) => left.part - right.part)
+    // Delivery is at least once: a seq that came twice counts once.
+    const parts = new Map<number | undefined, AnswerRecord>()
+    for (const record of this.records) {
+      if (record.kind === 'answer' && record['queryId'] === queryId) parts.set(record.seq, record as AnswerRecord)
+    }
+    return [...parts.values()].sort((left, right) => left.part - right.part)
   }
 
   /** The whole answer, once all of its parts are here. */
