@@ -2,6 +2,7 @@
 // tidegate-agent: arguments to command to exit code, nothing else.
 import { Command } from 'commander'
 import { describeError, exitCodeOf, exitCodes } from '../lib/errors.ts'
+import { checkConfigCommand } from './commands/check-config.ts'
 import { queryCommand } from './commands/query.ts'
 import { runCommand } from './commands/run.ts'
 import { schemaCommand } from './commands/schema.ts'
@@ -26,7 +27,8 @@ Exit codes: 0 ok, 1 failed, 2 usage, 3 configuration, 4 peer unreachable, 5 stor
   )
   .exitOverride()
 
-for (const command of [runCommand(), statusCommand(), queryCommand(), tablesCommand(), schemaCommand()]) {
+const commands = [runCommand(), statusCommand(), checkConfigCommand(), queryCommand(), tablesCommand(), schemaCommand()]
+for (const command of commands) {
   program.addCommand(command.exitOverride())
 }
 
