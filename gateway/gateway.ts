@@ -1,8 +1,8 @@
 // The running gateway: starts its parts in the order in which they depend on each other, and wires what one says to the
 // others. Devices are served before the centre is ever tried. When a part dies, so does the whole: a supervisor starts it
 // again, and everything that counts is on disk.
-import { statSync, watch, type FSWatcher } from 'node:fs'
-import { basename, dirname, join } from 'node:path'
+import { statSync } from 'node:fs'
+import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import { Backoff } from '../lib/backoff.ts'
 import { AppError } from '../lib/errors.ts'
@@ -15,9 +15,10 @@ import { startBroker, type Broker } from './broker/index.ts'
 import type { GatewayConfig } from './config.ts'
 import { journalLimitBytes } from './disk-room.ts'
 import { Dispatcher } from './dispatch/dispatcher.ts'
-import { readGatewayFiles, readRevocations, type GatewayFiles } from './files.ts'
+import { readGatewayFiles, type GatewayFiles } from './files.ts'
 import { startJournal, type JournalClient } from './journal/client.ts'
 import { Metrics } from './metrics.ts'
+import { RevocationFile } from './revocation-file.ts'
 import { StateClient } from './state/client.ts'
 import { StoreClient } from './store/client.ts'
 import { summarizeLedger } from './store/ledger.ts'
@@ -31,8 +32,6 @@ import { defaultSegmentSize, SegmentSize } from './uplink/segment-size.ts'
 
 /** After the store did not take answers (full disk): how long until they are tried again. */
 const absorbRetryMs = 5000
-/** A file that is being copied changes several times. */
-const crlSettleMs = 300
 /** A certificate that runs out sooner is worth a warning. */
 const certificateWarningMs = 30 * 86_400_000
 
@@ -52,6 +51,7 @@ export class Gateway {
   readonly #link: LinkStatus
   readonly #centre: CentreClient
   readonly #metrics: Metrics
+  readonly #revocationFile: RevocationFile
   readonly #dispatcher: Dispatcher
   readonly #sender: Sender
   #broker: Broker | undefined
@@ -64,7 +64,6 @@ export class Gateway {
   #absorbTimer: NodeJS.Timeout | undefined
   #trimming: Promise<void> | undefined
   #trimmed = { historyUpTo: 0, answersUpTo: 0 }
-  #crlWatcher: FSWatcher | undefined
   #isStopping = false
   #died: (reason: AppError) => void = () => undefined
   /** Resolves with the reason when a part has died and the process must end. */
@@ -89,6 +88,7 @@ export class Gateway {
       connectTimeoutMs: uplink.connectTimeout,
       answerTimeoutMs: uplink.answerTimeout,
     })
+    this.#revocationFile = new RevocationFile(config, parts.files, log, (list) => this.#broker?.setRevocations(list))
     this.#metrics = new Metrics(() => this.#levels())
     this.#sender = new Sender({
       store,
@@ -165,38 +165,9 @@ export class Gateway {
     lock.release()
   }
 
-  /** Reads devices.crl again; devices that it revokes are cut off at once. A list that cannot be used changes nothing. */
+  /** Reads devices.crl again; devices that it revokes are cut off at once. */
   reloadRevocations(): void {
-    const { config, files, log } = this.#parts
-    try {
-      const list = readRevocations(config, files.devices.ca)
-      const before = files.revocations?.number ?? 0
-      if (list === undefined || list.number === before) return
-      if (list.number < before) {
-        throw new AppError('CRL_OLDER', `devices.crl holds list ${list.number}, list ${before} is in use`, {
-          hint: 'bring the newest crl.pem of the site',
-        })
-      }
-      files.revocations = list
-      this.#broker?.setRevocations(list)
-      log.info({ number: list.number, revoked: list.count }, 'revocation list loaded')
-    } catch (error) {
-      log.error({ err: error }, 'the revocation list was not loaded; the one before still counts')
-    }
-  }
-
-  /** The folder is watched, since a list is replaced by renaming. */
-  #watchRevocations(): void {
-    const { config, log } = this.#parts
-    const { crl } = config.devices
-    if (crl === undefined) return
-    let timer: NodeJS.Timeout | undefined
-    this.#crlWatcher = watch(dirname(crl), { persistent: false }, (_event, name) => {
-      if (name !== basename(crl)) return
-      clearTimeout(timer)
-      timer = setTimeout(() => this.reloadRevocations(), crlSettleMs).unref()
-    })
-    this.#crlWatcher.on('error', (error) => log.warn({ err: error }, 'devices.crl is not watched: SIGHUP reads it'))
+    this.#revocationFile.reload()
   }
 
   async #serve(): Promise<void> {
@@ -236,7 +207,7 @@ export class Gateway {
     this.#broker = broker
     broker.onReady((device) => this.#dispatcher.deviceReady(device))
     broker.onPresence((device, state) => this.#dispatcher.presenceChanged({ device, state, atMs: Date.now() }))
-    this.#watchRevocations()
+    this.#revocationFile.watch()
     this.#admin = createAdminServer(this.#backend(), ensureToken(config.dataDir), log)
     await this.#admin.listen(config.admin.listen).catch((error: unknown) => {
       const { host, port } = config.admin.listen
@@ -271,7 +242,7 @@ export class Gateway {
 
   async #stopServing(): Promise<void> {
     clearTimeout(this.#absorbTimer)
-    this.#crlWatcher?.close()
+    this.#revocationFile.close()
     this.#dispatcher.stop()
     await this.#broker?.close()
     await this.#centre.close()

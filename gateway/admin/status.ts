@@ -1,6 +1,6 @@
 // What the gateway says of itself: the shape of GET /v1/status, and what makes it unhealthy.
 import type { SiteId } from '../../protocol/ids.ts'
-import type { Backlog } from '../store/segments.ts'
+import type { Backlog } from '../store/backlog.ts'
 import type { LinkSnapshot } from '../uplink/link-status.ts'
 
 export interface GatewayStatus {

@@ -14,6 +14,7 @@ import { SeqRanges } from '../../protocol/seq-ranges.ts'
 import type { JournalReader, StoredRecord } from '../journal/read.ts'
 import { newestTables } from '../state/read.ts'
 import { chooseLane } from '../uplink/lanes.ts'
+import type { BacklogReader } from './backlog.ts'
 import { readCursor, writeCursor } from './cursors.ts'
 import { changedLedgerLines, markLedgerTold, type LedgerLine } from './ledger.ts'
 import { outboxHas, readOutbox, removeFromOutbox } from './outbox.ts'
@@ -21,8 +22,7 @@ import { outboxHas, readOutbox, removeFromOutbox } from './outbox.ts'
 export interface SegmentSources {
   site: Database.Database
   journal: JournalReader
-  /** The same journal, read only, for counting. */
-  journalDatabase: Database.Database
+  backlog: BacklogReader
   state: Database.Database
 }
 
@@ -42,20 +42,6 @@ export interface FormedSegment {
   sha256: string
   file: Uint8Array
   formedMs: number
-}
-
-export interface Backlog {
-  answers: number
-  events: number
-  history: number
-  /** Estimated from the newest records. */
-  historyBytes: number
-  oldestMs: number | undefined
-  /** Records that the site state does not show yet, counted up to 10,000. */
-  unfolded: number
-  /** Formed and without a receipt. */
-  segments: number
-  segmentBytes: number
 }
 
 interface Content {
@@ -81,7 +67,7 @@ export class Segments {
   readonly #state: Database.Database
   readonly #options: SegmentsOptions
   readonly #sql: ReturnType<typeof prepareSite>
-  readonly #counts: ReturnType<typeof prepareCounts>
+  readonly #backlog: BacklogReader
   readonly chain: Epoch
   /** Compressed bytes per byte of JSON lines, learnt from the segments made. */
   #ratio = 0.2
@@ -89,14 +75,14 @@ export class Segments {
   #stateRoundUpTo = 0
   #stateRoundEndedMs = -Infinity
 
-  constructor({ site, journal, journalDatabase, state }: SegmentSources, chain: Epoch, options: SegmentsOptions) {
+  constructor({ site, journal, backlog, state }: SegmentSources, chain: Epoch, options: SegmentsOptions) {
     this.#site = site
     this.#journal = journal
     this.#state = state
     this.#options = options
     this.chain = chain
     this.#sql = prepareSite(site)
-    this.#counts = prepareCounts(journalDatabase)
+    this.#backlog = backlog
   }
 
   /** The oldest segment without a receipt, or from `fromN` on when the centre asks for older ones again. */
@@ -182,32 +168,6 @@ export class Segments {
     }
   }
 
-  /** What waits to go up, and to be folded into the state after foldedUpTo. */
-  backlog(foldedUpTo: number): Backlog {
-    const historyFormed = readCursor(this.#site, 'historyFormed')
-    const answersFormed = readCursor(this.#site, 'answersFormed')
-    const { last, bytesEach } = this.#counts.newest.get() as { last: number | null; bytesEach: number | null }
-    const answersAfter = (id: number) => (this.#counts.answers.get(id) as { count: number }).count
-    // Ids have no holes, so that records after a cursor need not be counted one by one.
-    const history = Math.max(0, (last ?? 0) - historyFormed - answersAfter(historyFormed))
-    const oldest = [
-      this.#counts.oldestHistory.get(historyFormed) as { ms: number } | undefined,
-      this.#counts.oldestAnswer.get(answersFormed) as { ms: number } | undefined,
-    ].flatMap((row) => (row === undefined ? [] : [row.ms]))
-    const open = this.#sql.openTotals.get() as { count: number; bytes: number; oldest: number | null }
-    if (open.oldest !== null) oldest.push(open.oldest)
-    return {
-      answers: answersAfter(answersFormed),
-      events: (this.#sql.countEvents.get() as { count: number }).count,
-      history,
-      historyBytes: Math.round(history * (bytesEach ?? 0)),
-      oldestMs: oldest.length === 0 ? undefined : Math.min(...oldest),
-      unfolded: (this.#counts.unfolded.get(foldedUpTo) as { count: number }).count,
-      segments: open.count,
-      segmentBytes: open.bytes,
-    }
-  }
-
   /** A journal that was made anew counts from 1 again: positions in the old one would skip its records. */
   restartWhenJournalIsNew(): void {
     const newestId = this.#journal.newestId()
@@ -235,13 +195,11 @@ export class Segments {
     const newest = newestTables(this.#state, stateFormed, 1)[0]
     const outbox = outboxHas(this.#site)
     const lane = chooseLane({
-      hasAnswers:
-        outbox.queryEvents ||
-        (answersFormed < answersSeen && this.#counts.oldestAnswer.get(answersFormed) !== undefined),
+      hasAnswers: outbox.queryEvents || (answersFormed < answersSeen && this.#backlog.hasAnswersAfter(answersFormed)),
       answersInARow: this.#answersInARow,
       hasEvents: outbox.events,
-      hasHistory: this.#counts.oldestHistory.get(historyFormed) !== undefined,
-      isFarBehind: this.#historyExceeds(historyFormed, this.#options.stateLaneAboveBytes),
+      hasHistory: this.#backlog.hasHistoryAfter(historyFormed),
+      isFarBehind: this.#backlog.historyExceeds(historyFormed, this.#options.stateLaneAboveBytes),
       hasNewerTables: newest !== undefined,
       isInStateRound: stateFormed < this.#stateRoundUpTo,
       sinceStateRoundMs: nowMs - this.#stateRoundEndedMs,
@@ -324,15 +282,6 @@ export class Segments {
     return records.length < limit && bytes < maxBytes
   }
 
-  #historyExceeds(afterId: number, bytes: number): boolean {
-    let sum = 0
-    for (const { size } of this.#counts.historySizes.iterate(afterId) as Iterable<{ size: number }>) {
-      sum += size
-      if (sum > bytes) return true
-    }
-    return false
-  }
-
   #store(n: number, sha256: string, file: Buffer, content: Content, nowMs: number): void {
     this.#site.transaction(() => {
       this.#sql.insert.run({
@@ -352,6 +301,7 @@ export class Segments {
       if (content.outboxUpTo !== undefined) removeFromOutbox(this.#site, content.outboxUpTo)
       markLedgerTold(this.#site, content.ledger)
     })()
+    if (content.lane === 'history' && content.records) this.#backlog.formed(content.records.to, content.records.count)
     this.#answersInARow = content.lane === 'answers' ? this.#answersInARow + 1 : 0
   }
 
@@ -400,9 +350,6 @@ function prepareSite(database: Database.Database) {
     ),
     from: database.prepare('SELECT n, lane, sha256, file, formed_ms FROM segment WHERE n = ?'),
     openUpTo: database.prepare('SELECT n, seqs FROM segment WHERE receipt IS NULL AND n <= ?'),
-    openTotals: database.prepare(
-      'SELECT count(*) AS count, coalesce(sum(length(file)), 0) AS bytes, min(formed_ms) AS oldest FROM segment WHERE receipt IS NULL',
-    ),
     insert: database.prepare(`
       INSERT INTO segment (n, lane, file, sha256, items, formed_ms, answers_formed, history_formed, seqs)
       VALUES (@n, @lane, @file, @sha256, @items, @nowMs, @answersFormed, @historyFormed, @seqs)`),
@@ -411,31 +358,9 @@ function prepareSite(database: Database.Database) {
       'SELECT n, length(file) AS bytes FROM segment WHERE receipt IS NOT NULL ORDER BY n DESC',
     ),
     drop: database.prepare('DELETE FROM segment WHERE n = ?'),
-    countEvents: database.prepare('SELECT count(*) AS count FROM outbox'),
     getForwarded: database.prepare('SELECT ranges FROM forwarded WHERE device = ? AND epoch = ?'),
     setForwarded: database.prepare(
       'INSERT INTO forwarded (device, epoch, ranges) VALUES (?, ?, ?) ON CONFLICT (device, epoch) DO UPDATE SET ranges = excluded.ranges',
-    ),
-  }
-}
-
-function prepareCounts(journal: Database.Database) {
-  return {
-    historySizes: journal.prepare(
-      'SELECT octet_length(body) AS size FROM record WHERE id > ? AND is_answer = 0 ORDER BY id',
-    ),
-    newest: journal.prepare(
-      'SELECT max(id) AS last, avg(size) AS bytesEach FROM (SELECT id, octet_length(body) AS size FROM record ORDER BY id DESC LIMIT 200)',
-    ),
-    unfolded: journal.prepare(
-      'SELECT count(*) AS count FROM (SELECT 1 FROM record WHERE id > ? AND is_answer = 0 LIMIT 10000)',
-    ),
-    answers: journal.prepare('SELECT count(*) AS count FROM record WHERE is_answer = 1 AND id > ?'),
-    oldestHistory: journal.prepare(
-      'SELECT received_ms AS ms FROM record WHERE id > ? AND is_answer = 0 ORDER BY id LIMIT 1',
-    ),
-    oldestAnswer: journal.prepare(
-      'SELECT received_ms AS ms FROM record WHERE id > ? AND is_answer = 1 ORDER BY id LIMIT 1',
     ),
   }
 }

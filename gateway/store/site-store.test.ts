@@ -224,6 +224,22 @@ describe('segments', () => {
   })
 })
 
+test('the backlog is counted exactly while records come, go up and are let go of', async () => {
+  publish(snapshot('a'), answer('q-1'), snapshot('b'))
+  expect(store.backlog(0)).toMatchObject({ answers: 1, history: 2, unfolded: 2, segments: 0 })
+  store.absorbAnswers()
+  await store.receipt(await receipt(await next()))
+  journal.trimStep(store.trimmable())
+  expect(store.backlog(3)).toMatchObject({ answers: 0, history: 2, unfolded: 0, segments: 0 })
+  publish(...Array.from({ length: 5 }, (_, n) => snapshot(`q${n}`, 'x'.repeat(500))))
+  expect(store.backlog(3).history).toBe(7)
+  while (store.backlog(3).history > 3) await store.receipt(await receipt(await next(300)))
+  publish(snapshot('c'))
+  const { history } = store.backlog(3)
+  expect(store.ledger()[0]).toMatchObject({ received: 9, receipted: 9 - history })
+  expect(store.backlog(3).oldestMs).toBeTypeOf('number')
+})
+
 describe('receipts', () => {
   test('move what the journal may let go of, and only they do', async () => {
     publish(snapshot('a'), answer('q-1'), snapshot('b'))
@@ -235,7 +251,7 @@ describe('receipts', () => {
     expect(store.ledger()[0]).toMatchObject({ received: 3, receipted: 1 })
     await store.receipt(await receipt(await next()))
     expect(store.trimmable()).toEqual({ answersUpTo: 2, historyUpTo: 3 })
-    expect(store.segments.backlog(3)).toMatchObject({ answers: 0, events: 0, history: 0, segments: 0 })
+    expect(store.backlog(3)).toMatchObject({ answers: 0, events: 0, history: 0, segments: 0 })
   })
 
   test('of another chain, hash, site or key are refused and nothing moves', async () => {

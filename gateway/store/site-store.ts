@@ -17,6 +17,7 @@ import type { ConsentRule } from '../dispatch/consent.ts'
 import { LifeCycle, type Dispatch } from '../dispatch/life-cycle.ts'
 import { countQueries, listQueries, readAnswer, readQuery } from '../dispatch/read.ts'
 import { openJournalReader, type JournalReader } from '../journal/read.ts'
+import { BacklogReader, type Backlog } from './backlog.ts'
 import { readCursor, writeCursor } from './cursors.ts'
 import { readLedger } from './ledger.ts'
 import { changePresence, listPresence, markAllGone, type PresenceChange } from './presence.ts'
@@ -63,6 +64,7 @@ export class SiteStore {
   readonly #journalDatabase: Database.Database
   readonly #state: Database.Database
   readonly #journal: JournalReader
+  readonly #backlog: BacklogReader
   readonly #options: StoreOptions
   readonly #signer: Signer
   readonly #centre: readonly TrustedKey[]
@@ -79,9 +81,10 @@ export class SiteStore {
     this.#journalDatabase = openReadOnly(join(dataDir, 'journal.db'))
     this.#state = openReadOnly(join(dataDir, 'state.db'))
     this.#journal = openJournalReader(join(dataDir, 'journal.db'))
+    this.#backlog = new BacklogReader(this.#site, this.#journalDatabase)
     const chain = chainOf(this.#site, site)
     this.segments = new Segments(
-      { site: this.#site, journal: this.#journal, journalDatabase: this.#journalDatabase, state: this.#state },
+      { site: this.#site, journal: this.#journal, backlog: this.#backlog, state: this.#state },
       chain,
       { ...options.segments, site, signer },
     )
@@ -224,6 +227,11 @@ export class SiteStore {
   trimmable(): { answersUpTo: number; historyUpTo: number } {
     const { answers, history } = this.segments.receiptedUpTo()
     return { answersUpTo: Math.min(answers, readCursor(this.#site, 'answersSeen')), historyUpTo: history }
+  }
+
+  /** What waits to go up, and to be folded into the state after foldedUpTo. */
+  backlog(foldedUpTo: number): Backlog {
+    return this.#backlog.read(foldedUpTo)
   }
 
   /** Last number of the centre's queue that is stored here. */

@@ -41,7 +41,7 @@ const methods = {
   oldSegment: (n: number) => withStore((store) => store.segments.pending(n)),
   receipt: (jws: string) => withStore((store) => store.receipt(jws)),
   trimmable: () => withStore((store) => store.trimmable()),
-  backlog: (foldedUpTo: number) => withStore((store) => store.segments.backlog(foldedUpTo)),
+  backlog: (foldedUpTo: number) => withStore((store) => store.backlog(foldedUpTo)),
   commandCursor: () => withStore((store) => store.commandCursor()),
   ledger: (device?: string) => withStore((store) => store.ledger(device)),
   presenceList: () => withStore((store) => store.presenceList()),
