@@ -1,7 +1,7 @@
 // `query`: asks, prints rows as they arrive, says who is missing and why. Ctrl-C leaves the query running.
 import { text } from 'node:stream/consumers'
 import { Command, Option } from 'commander'
-import { exitCodes } from '../../lib/errors.ts'
+import { AppError, exitCodes } from '../../lib/errors.ts'
 import { parseDurationMs, parseSizeBytes } from '../../lib/units.ts'
 import { QueryDetail, type QueryCreateInput } from '../../protocol/api.ts'
 import { costClasses } from '../../protocol/commands.ts'
@@ -78,10 +78,12 @@ export async function followQuery(client: ApiClient, id: string, isJson: boolean
     const isComplete = await printAnswers(client.results(id, true, leave.signal), isJson, terminal)
     process.exitCode = isComplete ? exitCodes.ok : exitCodes.failed
   } catch (error) {
+    const isLeft = leave.signal.aborted
+    if (!isLeft && !(error instanceof AppError && error.exit === 'peer')) throw error
     process.stderr.write(
       `\n${id} goes on without you:\n  tidegate queries show ${id} --follow\n  tidegate queries cancel ${id}\n  tidegate queries list\n`,
     )
-    if (!leave.signal.aborted) throw error
+    if (!isLeft) throw error
     process.exitCode = 130
   } finally {
     process.removeListener('SIGINT', onInterrupt)

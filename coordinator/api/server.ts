@@ -49,6 +49,7 @@ const statuses: Record<string, number> = {
   QUERY_CLOSED: 409,
   TOKEN_INVALID: 401,
   RATE_LIMITED: 429,
+  TOO_MANY_STREAMS: 429,
   STORE_UNUSABLE: 503,
 }
 

@@ -1,6 +1,7 @@
 // `run`: both listeners, the result log and the clockwork, until SIGTERM or SIGINT.
 import { createPrivateKey } from 'node:crypto'
 import { Command } from 'commander'
+import type { FastifyInstance } from 'fastify'
 import { AppError } from '../../lib/errors.ts'
 import { createLog, type Logger } from '../../lib/log.ts'
 import { createSigner } from '../../protocol/jws.ts'
@@ -66,17 +67,12 @@ async function serve(config: CoordinatorConfig, log: Logger, stopped: AbortSigna
   const { signer, sitesTls, apiTls, revocations } = await loadSecrets(config, log)
   const { store, takeSegment, died } = await openStoreThreads(storePath(config))
   const stop = new AbortController()
-  stopped.addEventListener('abort', () => stop.abort(), { once: true })
-  if (stopped.aborted) stop.abort()
   const stopping = stop.signal
-  let cause: Error | undefined
-  void died.then((error) => {
-    cause = error
-    stop.abort()
-  })
+  const servers: FastifyInstance[] = []
+  const background: Promise<void>[] = []
+  const links = new SiteLinks()
   try {
     const notifier = new Notifier()
-    const links = new SiteLinks()
     const centre = new Centre({ store, signer, notifier, links })
     const shared = { store, notifier, links, log, stopping }
     const sitesServer = createSitesServer({ ...shared, tls: sitesTls, takeSegment, signer, revocations })
@@ -87,33 +83,53 @@ async function serve(config: CoordinatorConfig, log: Logger, stopped: AbortSigna
       requestsPerMinute: config.api.requestsPerMinute,
       version: process.env['TIDEGATE_VERSION'] ?? 'development',
     })
+    servers.push(sitesServer, apiServer)
     const resultLog =
       config.resultLog && (await ResultLog.open({ path: config.resultLog.path, store, notifier, log, stopping }))
-    await sitesServer.listen(config.sites.listen)
-    await apiServer.listen(config.api.listen)
-    log.info({ sites: sitesServer.addresses(), api: apiServer.addresses() }, 'coordinator is ready')
-
-    const background = [
+    background.push(
       resultLog?.run() ?? Promise.resolve(),
       repeat(expireEveryMs, stopping, log, 'ending queries', () => centre.expire()),
       repeat(saveContactsEveryMs, stopping, log, 'saving contacts', () => links.save(store)),
       repeat(refreshRevocationsEveryMs, stopping, log, 'reading revocation lists', () =>
         revocations.refresh(Date.now()),
       ),
-      repeat(pruneEveryMs, stopping, log, 'deleting what is past its retention', async () => {
-        await prune(store, Date.now() - config.retention, resultLog?.recordId ?? Number.MAX_SAFE_INTEGER, stopping)
-      }),
-    ]
-    await once(stopping)
+      repeat(pruneEveryMs, stopping, log, 'deleting what is past its retention', () =>
+        prune(store, Date.now() - config.retention, resultLog?.recordId ?? Number.MAX_SAFE_INTEGER, stopping),
+      ),
+    )
+    await listen(sitesServer, 'sites.listen', config.sites.listen)
+    await listen(apiServer, 'api.listen', config.api.listen)
+    log.info({ sites: sitesServer.addresses(), api: apiServer.addresses() }, 'coordinator is ready')
+
+    const cause = await Promise.race([once(stopped), died])
     log.info('coordinator is stopping')
-    await Promise.all([sitesServer.close(), apiServer.close()])
-    await Promise.all(background)
     if (cause) throw new AppError('STORE_DIED', `the store ended: ${cause.message}`, { exit: 'storage', cause })
-    await links.save(store)
   } finally {
-    await store.close().catch((error: unknown) => log.error({ err: error }, 'the store did not close'))
+    stop.abort()
+    await Promise.all(servers.map((server) => server.close()))
+    await Promise.all(background)
+    await links
+      .save(store)
+      .then(() => store.close())
+      .catch((error: unknown) => log.error({ err: error }, 'the store did not close'))
   }
   log.info('coordinator has stopped')
+}
+
+async function listen(server: FastifyInstance, key: string, { host, port }: { host: string; port: number }) {
+  try {
+    await server.listen({ host, port })
+  } catch (error) {
+    throw new AppError(
+      'LISTEN_FAILED',
+      `cannot listen on ${key}, ${host}:${port}: ${String((error as { code?: string }).code)}`,
+      {
+        hint: 'is another coordinator running, or is the address not of this machine?',
+        exit: 'config',
+        cause: error,
+      },
+    )
+  }
 }
 
 async function prune(store: Store, olderThanMs: number, keepAfterId: number, stopping: AbortSignal): Promise<void> {
@@ -153,10 +169,10 @@ function pause(ms: number, signal: AbortSignal): Promise<void> {
   })
 }
 
-function once(signal: AbortSignal): Promise<void> {
+function once(signal: AbortSignal): Promise<undefined> {
   return new Promise((resolve) => {
-    if (signal.aborted) resolve()
-    else signal.addEventListener('abort', () => resolve(), { once: true })
+    if (signal.aborted) resolve(undefined)
+    else signal.addEventListener('abort', () => resolve(undefined), { once: true })
   })
 }
 

@@ -121,9 +121,9 @@ export class Centre {
   /** Ends what is open of queries whose time is over. A true answer that arrives later still replaces that. */
   async expire(): Promise<void> {
     const nowMs = this.#now()
-    const overdue = (await this.#store.sites()).map((record) => {
-      const link = this.#links.linkOf(record)
-      const site = record.id
+    const overdue = (await this.#store.overdueSites(nowMs)).map((contact) => {
+      const link = this.#links.linkOf(contact)
+      const site = contact.id
       if (link.state === 'up') {
         const reason = `no word from the site within ${formatDuration(lastWordMs)} after the query ended, though its link is up`
         return { site, validBeforeMs: nowMs - lastWordMs, reason }
@@ -134,6 +134,7 @@ export class Centre {
           : `site link down since ${new Date(link.sinceMs ?? 0).toISOString().slice(0, 19)}Z`
       return { site, validBeforeMs: nowMs, reason }
     })
+    if (overdue.length === 0) return
     for (const id of await this.#store.expireTargets(nowMs, overdue)) this.#notifier.notify(queryTopic(id))
   }
 

@@ -76,13 +76,13 @@ export async function* streamResults(
   }
 
   async function progress(query: QueryRecord, type: ProgressLine['type'], max: number): Promise<ProgressLine> {
-    const byId = new Map((await store.sites()).map((site) => [site.id, links.linkOf(site)]))
+    const linkOf = await links.all(store)
     const missing = (await store.queryTargets(id)).filter(({ state }) => state !== 'answered')
     return {
       type,
       status: query.isDone ? 'done' : 'open',
       counts: query.counts,
-      missing: missing.slice(0, max).map((target) => viewTarget(target, byId.get(target.site) ?? { state: 'never' })),
+      missing: missing.slice(0, max).map((target) => viewTarget(target, linkOf(target.site))),
       ...(missing.length > max ? { missingMore: missing.length - max } : {}),
     }
   }

@@ -47,12 +47,12 @@ export function addHostRoutes(app: FastifyInstance, { store, links, now }: Route
     async ({ params: { id } }) => {
       const key = readHostId(id, () => unknownHost(id))
       const host = await store.host(key)
-      const site = (await store.sites()).find((candidate) => candidate.id === key.site)
-      if (host === undefined || site === undefined) throw unknownHost(id)
+      if (host === undefined) throw unknownHost(id)
+      const linkOf = await links.all(store)
       const tables = await store.hostTables(key)
       return {
         ...viewHost(host),
-        link: links.linkOf(site),
+        link: linkOf(key.site),
         facts: host.facts,
         tables: tables.map(({ table, ...info }) => ({
           ...info,

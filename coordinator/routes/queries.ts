@@ -20,18 +20,22 @@ import { viewTarget } from '../queries/missing.ts'
 import { streamResults } from '../queries/results-stream.ts'
 import type { QueryRecord } from '../store/store.ts'
 
+/** Streams of answers that may be open at once, over all callers. */
+const maxStreams = 500
+
 const QueryPath = z.object({ id: QueryId })
 
 export function addQueryRoutes(app: FastifyInstance, context: RouteContext): void {
   const { store, centre, links, stopping } = context
+  let openStreams = 0
 
   const detail = async (id: QueryId): Promise<QueryDetail> => {
     const query = await known(id)
-    const byId = new Map((await store.sites()).map((site) => [site.id, links.linkOf(site)]))
+    const linkOf = await links.all(store)
     const targets = await store.queryTargets(id)
     return {
       ...viewQuery(query),
-      devices: targets.map((target) => viewTarget(target, byId.get(target.site) ?? { state: 'never' })),
+      devices: targets.map((target) => viewTarget(target, linkOf(target.site))),
     }
   }
   const known = async (id: QueryId): Promise<QueryRecord> => {
@@ -127,8 +131,17 @@ export function addQueryRoutes(app: FastifyInstance, context: RouteContext): voi
       const isSse = (request.headers.accept ?? '').includes('text/event-stream')
       const resumeAt =
         readNumberCursor(after ?? (isSse ? request.headers['last-event-id']?.toString() : undefined)) ?? 0
+      if (openStreams >= maxStreams) {
+        throw new AppError('TOO_MANY_STREAMS', `${openStreams} streams of answers are open, and no more may be`, {
+          hint: 'end one, or ask without follow=true later',
+        })
+      }
+      openStreams++
       const gone = new AbortController()
-      reply.raw.once('close', () => gone.abort())
+      reply.raw.once('close', () => {
+        openStreams--
+        gone.abort()
+      })
       const signal = AbortSignal.any([stopping, gone.signal])
       const lines = streamResults(id, resumeAt, follow === 'true', { ...context, signal })
       void reply.type(isSse ? 'text/event-stream' : 'application/x-ndjson')

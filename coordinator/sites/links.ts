@@ -2,7 +2,7 @@
 // long poll takes is cut off. Kept in memory, noted in the store now and then for the next start.
 import type { SiteId } from '../../protocol/ids.ts'
 import type { Link } from '../../protocol/api.ts'
-import type { SiteRecord, Store } from '../store/store.ts'
+import type { SiteContact, Store } from '../store/store.ts'
 
 /** A long poll lasts up to 30 s; after it the gateway calls again at once, or after a short pause. */
 export const linkDownAfterMs = 45_000
@@ -37,7 +37,13 @@ export class SiteLinks {
     }
   }
 
-  linkOf(site: Pick<SiteRecord, 'id' | 'lastContactAtMs'>): Link {
+  /** Of every site. */
+  async all(store: Store): Promise<(site: SiteId) => Link> {
+    const links = new Map((await store.contacts()).map((contact) => [contact.id, this.linkOf(contact)]))
+    return (site) => links.get(site) ?? { state: 'never' }
+  }
+
+  linkOf(site: SiteContact): Link {
     const contact = this.#contacts.get(site.id)
     const lastContactAtMs = Math.max(contact?.atMs ?? 0, site.lastContactAtMs ?? 0)
     if (lastContactAtMs === 0) return { state: 'never' }

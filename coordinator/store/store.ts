@@ -9,10 +9,13 @@ import type { DecodedSegment } from '../../protocol/segments.ts'
 import type { SeqRange } from '../../protocol/seq-ranges.ts'
 import type { DeviceRecord } from '../../protocol/records.ts'
 
-export interface SiteRecord {
+export interface SiteContact {
   id: SiteId
-  addedAtMs: number
   lastContactAtMs: number | null
+}
+
+export interface SiteRecord extends SiteContact {
+  addedAtMs: number
   hosts: number
   hostsHere: number
   segments: number
@@ -209,6 +212,8 @@ export interface Store {
     atMs: number
   }): Promise<'added' | 'key-added' | 'unchanged'>
   sites(): Promise<SiteRecord[]>
+  /** When each site was last heard of, as far as saveContacts noted it. */
+  contacts(): Promise<SiteContact[]>
   /** Public keys (PEM) that may sign a site's segments; undefined when the site is not registered. */
   siteKeys(site: SiteId): Promise<string[] | undefined>
   /** Notes when sites were last heard of. Never moves back. */
@@ -262,6 +267,8 @@ export interface Store {
   queryTargets(id: QueryId): Promise<TargetRecord[]>
   /** Parts of answers with a cursor above `after`. */
   answersAfter(id: QueryId, after: number, limit: number): Promise<AnswerPart[]>
+  /** Sites that have not had their last word on queries whose validity is over. */
+  overdueSites(nowMs: number): Promise<SiteContact[]>
   /**
    * Ends as unreachable what is still open of queries whose validity passed before `validBeforeMs`, with the reason
    * given for its site. Returns the queries that changed.

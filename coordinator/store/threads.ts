@@ -10,6 +10,7 @@ import type { Store } from './store.ts'
 const threadOf: Record<Exclude<keyof Store, 'close'>, 'reader' | 'writer'> = {
   addSite: 'writer',
   sites: 'reader',
+  contacts: 'reader',
   siteKeys: 'reader',
   saveContacts: 'writer',
   commitSegment: 'writer',
@@ -27,6 +28,7 @@ const threadOf: Record<Exclude<keyof Store, 'close'>, 'reader' | 'writer'> = {
   query: 'reader',
   queryTargets: 'reader',
   answersAfter: 'reader',
+  overdueSites: 'reader',
   expireTargets: 'writer',
   addToken: 'writer',
   tokens: 'reader',

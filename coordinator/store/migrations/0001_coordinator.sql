@@ -109,6 +109,7 @@ CREATE TABLE host_table (
   PRIMARY KEY (host_id, name)
 ) STRICT;
 CREATE INDEX host_table_name ON host_table (name, host_id);
+CREATE INDEX host_table_stale ON host_table (host_id) WHERE stale = 1;
 CREATE INDEX host_table_table ON host_table (table_name, host_id);
 
 -- Newest rows that came ahead of their records; dropped when host_table catches up.
@@ -162,6 +163,7 @@ CREATE TABLE query_target (
   -- The site said `answered`, but not every part of the answer is here yet.
   awaits_parts INTEGER NOT NULL DEFAULT 0
 ) STRICT;
+CREATE INDEX query_target_query ON query_target (query_id, site_id);
 CREATE UNIQUE INDEX query_target_host ON query_target (query_id, host_id) WHERE host_id IS NOT NULL;
 CREATE UNIQUE INDEX query_target_site ON query_target (query_id, site_id) WHERE host_id IS NULL;
 

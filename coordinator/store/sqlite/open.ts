@@ -44,6 +44,7 @@ export function openSqliteStore(path: string): Store {
         return outcome
       }),
     sites: async () => sites.list(),
+    contacts: async () => sites.contacts(),
     siteKeys: async (site) => sites.keys(site),
     saveContacts: async (contacts) =>
       write(() => {
@@ -125,6 +126,7 @@ export function openSqliteStore(path: string): Store {
     query: async (id) => queries.one(id),
     queryTargets: async (id) => queries.targets(id),
     answersAfter: async (id, after, limit) => queries.answersAfter(id, after, limit),
+    overdueSites: async (nowMs) => queries.overdueSites(nowMs),
     expireTargets: async (nowMs, overdue) =>
       write(() =>
         overdue.flatMap(({ site, validBeforeMs, reason }) => queries.expire(site, validBeforeMs, nowMs, reason)),

@@ -2,10 +2,10 @@
 // late: protocol/query-states.ts decides which of them moves a target on.
 import type { Columnar } from '../../../protocol/columnar.ts'
 import type { DeviceId, QueryId, SiteId } from '../../../protocol/ids.ts'
-import { advances, isFinal, type QueryState } from '../../../protocol/query-states.ts'
+import { advances, isFinal, queryStates, type QueryState } from '../../../protocol/query-states.ts'
 import type { AnswerRecord } from '../../../protocol/records.ts'
 import type { Database } from '../../../lib/sqlite/open.ts'
-import type { AnswerPart, QueryInput, QueryRecord, TargetRecord } from '../store.ts'
+import type { AnswerPart, QueryInput, QueryRecord, SiteContact, TargetRecord } from '../store.ts'
 
 interface QueryRow {
   n: number
@@ -42,6 +42,11 @@ interface Report {
   reason: string | null
 }
 
+const finalStates = queryStates
+  .filter(isFinal)
+  .map((state) => `'${state}'`)
+  .join(', ')
+
 const withCounts = `SELECT q.*,
   (SELECT count(*) FROM query_target t WHERE t.query_id = q.id) AS target_count,
   (SELECT count(*) FROM query_target t WHERE t.query_id = q.id AND t.state = 'answered') AS answered
@@ -66,6 +71,9 @@ export function queryTables(database: Database.Database) {
   )
   const targetsAtSite = database.prepare<[string, string], TargetRow>(
     'SELECT * FROM query_target WHERE query_id = ? AND site_id = ?',
+  )
+  const standInOf = database.prepare<[string, string], TargetRow>(
+    'SELECT * FROM query_target WHERE query_id = ? AND site_id = ? AND host_id IS NULL',
   )
   const update = database.prepare(
     'UPDATE query_target SET state = ?, reason = ?, times = ?, awaits_parts = ? WHERE id = ?',
@@ -113,10 +121,14 @@ export function queryTables(database: Database.Database) {
     }
   >(`SELECT a.*, h.site_id, h.device FROM answer a JOIN host h ON h.id = a.host_id
      WHERE a.query_id = ? AND a.id > ? ORDER BY a.id LIMIT ?`)
+  const overdueSites = database.prepare<[number], SiteContact>(`
+    SELECT DISTINCT s.id, s.last_contact_at_ms AS lastContactAtMs
+    FROM query q JOIN query_target t ON t.query_id = q.id JOIN site s ON s.id = t.site_id
+    WHERE q.open_targets > 0 AND q.not_after_ms < ? AND t.state NOT IN (${finalStates})`)
   const overdue = database.prepare<[string, number], TargetRow & { query_id: QueryId }>(`
     SELECT t.* FROM query_target t JOIN query q ON q.id = t.query_id
     WHERE q.open_targets > 0 AND t.site_id = ? AND q.not_after_ms < ?
-      AND t.state NOT IN ('answered', 'failed', 'expired', 'vetoed', 'unreachable')`)
+      AND t.state NOT IN (${finalStates})`)
 
   /** Moves a target on as far as the report justifies. */
   function report(queryId: string, target: TargetRow, { state, atMs, reason }: Report): void {
@@ -149,11 +161,10 @@ export function queryTables(database: Database.Database) {
 
   /** The stand-in for a site's unknown devices has done its part once devices reported and all of them are final. */
   function settleStandIn(queryId: string, site: string, atMs: number): void {
-    const all = targetsAtSite.all(queryId, site)
-    const standIn = all.find((target) => target.host_id === null)
-    const devices = all.filter((target) => target.host_id !== null)
-    if (standIn === undefined || isFinal(standIn.state) || devices.length === 0) return
-    if (devices.every((target) => isFinal(target.state))) {
+    const standIn = standInOf.get(queryId, site)
+    if (standIn === undefined || isFinal(standIn.state)) return
+    const devices = targetsAtSite.all(queryId, site).filter((target) => target.host_id !== null)
+    if (devices.length > 0 && devices.every((target) => isFinal(target.state))) {
       report(queryId, standIn, { state: 'answered', atMs, reason: `${devices.length} devices reported` })
     }
   }
@@ -266,6 +277,7 @@ export function queryTables(database: Database.Database) {
         observedAtMs: row.observed_at_ms,
         receivedAtMs: row.received_at_ms,
       })),
+    overdueSites: (nowMs: number) => overdueSites.all(nowMs),
     expire(site: string, validBeforeMs: number, atMs: number, reason: string): QueryId[] {
       const changed = new Set<QueryId>()
       for (const target of overdue.all(site, validBeforeMs)) {

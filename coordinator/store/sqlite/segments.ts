@@ -79,9 +79,14 @@ export function segmentTables(database: Database.Database, { hosts, epochs, tabl
     const lastSeen = new Map<number, number>()
     const counts = { records: 0, duplicates: 0, unfolded: 0, unknown: 0, queries: new Set<QueryId>() }
 
-    const hostOf = (device: DeviceId, seenAtMs: number): number => {
-      const id = hostIds.get(device) ?? hosts.ensure({ site, device }, seenAtMs)
+    /** What is said of a device is not always a sign that it lives. */
+    const hostOf = (device: DeviceId, atMs: number): number => {
+      const id = hostIds.get(device) ?? hosts.ensure({ site, device }, atMs)
       hostIds.set(device, id)
+      return id
+    }
+    const livingHost = (device: DeviceId, seenAtMs: number): number => {
+      const id = hostOf(device, seenAtMs)
       lastSeen.set(id, Math.max(lastSeen.get(id) ?? 0, seenAtMs))
       return id
     }
@@ -92,23 +97,20 @@ export function segmentTables(database: Database.Database, { hosts, epochs, tabl
           applyRecord(item)
           break
         case 'table':
-          tables.putAhead(hostOf(item.device, item.receivedAtMs), item)
+          tables.putAhead(livingHost(item.device, item.receivedAtMs), item)
           break
         case 'device':
-          hosts.setPresence(hostOf(item.device, item.atMs), item.state, item.atMs)
+          hosts.setPresence(livingHost(item.device, item.atMs), item.state, item.atMs)
           break
-        case 'ledger': {
-          const id = hostIds.get(item.device) ?? hosts.ensure({ site, device: item.device }, committedAtMs)
-          hostIds.set(item.device, id)
-          if (!ledger.siteReports(id, item, committedAtMs)) counts.unknown++
+        case 'ledger':
+          if (!ledger.siteReports(hostOf(item.device, committedAtMs), item, committedAtMs)) counts.unknown++
           break
-        }
         case 'query': {
           const report = { state: item.state, atMs: item.atMs, reason: item.reason ?? null }
           const isOurs =
             item.device === undefined
               ? queries.reportSite(item.queryId, site, report)
-              : queries.reportHost(item.queryId, site, hostOf(item.device, 0), report)
+              : queries.reportHost(item.queryId, site, hostOf(item.device, item.atMs), report)
           if (isOurs) counts.queries.add(item.queryId)
           break
         }
@@ -121,7 +123,7 @@ export function segmentTables(database: Database.Database, { hosts, epochs, tabl
 
     function applyRecord(item: RecordItem): void {
       const { record, receivedAtMs } = item
-      const hostId = hostOf(item.device, receivedAtMs)
+      const hostId = livingHost(item.device, receivedAtMs)
       const epoch = item.epoch ?? null
       const seq = record.seq ?? null
       if (epoch !== null && seq !== null && !ledger.receive(hostId, epoch, seq)) {

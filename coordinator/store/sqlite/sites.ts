@@ -1,7 +1,7 @@
 // Sites, the keys that sign their segments, and the numbered commands that wait for them.
 import type { SiteId } from '../../../protocol/ids.ts'
 import type { Database } from '../../../lib/sqlite/open.ts'
-import type { SignedCommand, SiteRecord } from '../store.ts'
+import type { SignedCommand, SiteContact, SiteRecord } from '../store.ts'
 
 interface SiteRow {
   id: SiteId
@@ -21,6 +21,7 @@ export function siteTables(database: Database.Database) {
       (SELECT count(*) FROM host WHERE site_id = site.id AND presence = 'here') AS hosts_here,
       (SELECT count(*) FROM host_table t JOIN host h ON h.id = t.host_id WHERE h.site_id = site.id AND t.stale = 1) AS stale_tables
     FROM site ORDER BY id`)
+  const contacts = database.prepare<[], SiteContact>('SELECT id, last_contact_at_ms AS lastContactAtMs FROM site')
   const insertSite = database.prepare('INSERT OR IGNORE INTO site (id, added_at_ms) VALUES (?, ?)')
   const insertKey = database.prepare(
     'INSERT OR IGNORE INTO site_key (site_id, kid, public_pem, added_at_ms) VALUES (?, ?, ?, ?)',
@@ -63,6 +64,7 @@ export function siteTables(database: Database.Database) {
         lastSegmentAtMs: row.last_segment_at_ms,
         staleTables: row.stale_tables,
       })),
+    contacts: () => contacts.all(),
     add(site: string, kid: string, publicPem: string, atMs: number): 'added' | 'key-added' | 'unchanged' {
       const isNew = insertSite.run(site, atMs).changes > 0
       const isNewKey = insertKey.run(site, kid, publicPem, atMs).changes > 0
