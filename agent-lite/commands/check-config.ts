@@ -35,7 +35,9 @@ async function check(path: string): Promise<Findings> {
   try {
     config = loadAgentConfig(path)
   } catch (error) {
-    const [only = '', ...several] = explain(error).split('\n  - ')
+    if (!(error instanceof AppError) || error.code !== 'CONFIG_INVALID')
+      return { problems: [explain(error)], warnings: [] }
+    const [only = '', ...several] = error.message.split('\n  - ')
     return { problems: several.length > 0 ? several : [only], warnings: [] }
   }
   const warnings = [...config.warnings, ...config.skipped.map(({ name, why }) => `${name} does not run here: ${why}`)]
@@ -89,19 +91,22 @@ async function checkTrust({ trust }: AgentConfig): Promise<string[]> {
 }
 
 async function checkSql({ schedule }: AgentConfig, findings: Findings): Promise<void> {
+  // Queries of a pack share its discovery queries: each is checked once.
+  const discovery = new Map(schedule.flatMap((query) => query.discovery.map((sql) => [sql, query.name])))
+  const statements = [
+    ...schedule.map(({ name, sql }) => ({ what: `query ${name}`, sql })),
+    ...[...discovery].map(([sql, name]) => ({ what: `discovery for ${name}`, sql })),
+  ]
   const engine = new Engine()
   try {
-    for (const { name, sql, discovery } of schedule) {
-      for (const statement of [sql, ...discovery]) {
-        const what = statement === sql ? `query ${name}` : `discovery of ${name}`
-        try {
-          const { tables } = await engine.prepare(statement)
-          for (const table of tables.filter((each) => each.isRequiredMissing)) {
-            findings.problems.push(`${what}: table ${table.name} needs a condition on one of its required columns`)
-          }
-        } catch (error) {
-          findings.problems.push(`${what}: ${explain(error)}`)
+    for (const { what, sql } of statements) {
+      try {
+        const { tables } = await engine.prepare(sql)
+        for (const table of tables.filter((each) => each.isRequiredMissing)) {
+          findings.problems.push(`${what}: table ${table.name} needs a condition on one of its required columns`)
         }
+      } catch (error) {
+        findings.problems.push(`${what}: ${explain(error)}`)
       }
     }
   } finally {
