@@ -48,6 +48,8 @@ function agentConfig(configPath: string) {
     outbox: strictObject({
       /** At most so much waits on disk for the gateway; then the oldest records go and a gap names them. */
       maxBytes: sizeBytes.refine((bytes) => bytes >= 8 * 1_048_576, 'must be at least 8MiB').prefault('64MiB'),
+      /** Records of one such span share a write: fewer writes for flash, at the price of as much delay. Answers never wait. */
+      flushDelay: duration('0s', '1m', 0, 60_000).prefault('5s'),
     }).prefault({}),
     link: strictObject({
       keepalive: duration('5s', '1h', 5000, 3_600_000).prefault('60s'),

@@ -63,7 +63,8 @@ async function startAgent(config: AgentConfig, log: Logger): Promise<() => Promi
   const control = await serveStatus(dataDir, () => status())
   // A start that fails must end the process.
   control.unref()
-  const outbox = await Outbox.open(join(dataDir, 'outbox'), { maxBytes: config.outbox.maxBytes, log })
+  const { maxBytes, flushDelay: flushDelayMs } = config.outbox
+  const outbox = await Outbox.open(join(dataDir, 'outbox'), { maxBytes, flushDelayMs, log })
   const journal = await CommandJournal.open(join(dataDir, 'commands'), log)
   const denyList = new DenyList(join(dataDir, 'deny-list.json'), log)
   const engine = new Engine({ memoryMaxBytes: config.query.memory })

@@ -221,6 +221,8 @@ export class Stack {
             tls: { ca: rootCa, ...leaf(pki.device(site, device)) },
             trust: { centre: [commandKey.pub], plant: [signing.pub] },
             labels: ['demo'],
+            // Seconds matter to those who watch; on a device, few writes do.
+            outbox: { flushDelay: '100ms' },
             schedule: this.#options.schedule,
             ...this.#options.agentOf?.[device],
           },
