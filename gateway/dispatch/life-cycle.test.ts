@@ -59,14 +59,14 @@ function answer(device: string, part: number, parts: number, status: AnswerRecor
     part,
     parts,
   }
-  return { device, record, receivedAtMs: 5 }
+  return { device, record, receivedAtMs: 5, journalId: 1 }
 }
 
 const states = (id = 'q-1') =>
   Object.fromEntries(readQuery(database, id)?.deliveries.map((row) => [row.device, row.state]) ?? [])
 const reasonOf = (device: string) => readQuery(database, 'q-1')?.deliveries.find((row) => row.device === device)?.reason
 const events = () =>
-  readOutbox(database, 1000)
+  readOutbox(database, Infinity, 1_000_000)
     .map(({ line }) => JSON.parse(line) as { t: string; device?: string; state: QueryState })
     .filter(({ t }) => t === 'query')
 const actions = () =>

@@ -5,6 +5,7 @@ import type { Command } from '../../protocol/commands.ts'
 import type { DeviceId, QueryId } from '../../protocol/ids.ts'
 import { advances, isFinal, type QueryState } from '../../protocol/query-states.ts'
 import type { AnswerRecord } from '../../protocol/records.ts'
+import type { QueryItem } from '../../protocol/segments.ts'
 import { SeqRanges } from '../../protocol/seq-ranges.ts'
 import { AppError } from '../../lib/errors.ts'
 import type { Database } from '../../lib/sqlite/open.ts'
@@ -30,6 +31,8 @@ export interface DeviceAnswer {
   device: string
   record: AnswerRecord
   receivedAtMs: number
+  /** The record's id in the journal: the news of it does not reach the centre before the record. */
+  journalId: number
 }
 
 /** States in which a device has not got the command yet. */
@@ -313,7 +316,7 @@ export class LifeCycle {
   }
 
   #countPart(command: CommandRow, delivery: DeliveryRow, answer: DeviceAnswer): Record<string, unknown> | undefined {
-    const { record, device, receivedAtMs } = answer
+    const { record, device, receivedAtMs, journalId } = answer
     const seen = new SeqRanges(JSON.parse(delivery.parts_seen) as [number, number][])
     if (!seen.add(record.part)) return undefined
     const status = record.part === record.parts - 1 ? record.status : delivery.status
@@ -338,16 +341,23 @@ export class LifeCycle {
       : status === 'cancelled'
         ? 'cancelled'
         : `${status}${message === null ? '' : `: ${message}`}`
-    this.#move(command, delivery.device, ok ? 'answered' : 'failed', receivedAtMs, reason)
+    this.#move(command, delivery.device, ok ? 'answered' : 'failed', receivedAtMs, reason, journalId)
     return { device, status, rows }
   }
 
-  #move(command: CommandRow, device: DeviceId, to: QueryState, atMs: number, reason: string | null = null): void {
+  #move(
+    command: CommandRow,
+    device: DeviceId,
+    to: QueryState,
+    atMs: number,
+    reason: string | null = null,
+    afterAnswer = 0,
+  ): void {
     const from = this.#delivery(command.id, device)?.state
     if (from === undefined || !advances(from, to)) return
     const shortReason = reason === null ? null : reason.slice(0, 1024)
     this.#sql.move.run({ id: command.id, device, to, reason: shortReason, atMs, isFinal: isFinal(to) ? 1 : 0 })
-    this.#tell(command, device, to, atMs, shortReason)
+    this.#tell(command, device, to, atMs, shortReason, afterAnswer)
   }
 
   /** Tells the centre of its own queries; the plant's questions are the plant's business until their answers go up. */
@@ -357,16 +367,18 @@ export class LifeCycle {
     state: QueryState,
     atMs: number,
     reason: string | null = null,
+    afterAnswer = 0,
   ): void {
     if (command.kind !== 'query' || command.authority !== 'centre') return
-    addToOutbox(this.#database, {
+    const item: QueryItem = {
       t: 'query',
       queryId: command.id as QueryId,
       state,
       atMs,
       ...(device === undefined ? {} : { device }),
       ...(reason === null ? {} : { reason }),
-    })
+    }
+    addToOutbox(this.#database, item, afterAnswer)
   }
 
   #audit(

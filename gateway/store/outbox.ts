@@ -7,18 +7,22 @@ export interface OutboxLine {
   line: string
 }
 
-/** Adds an event. A device's comings and goings replace each other until one has left: the centre needs the newest. */
-export function addToOutbox(database: Database.Database, item: QueryItem | DeviceItem): void {
+/**
+ * Adds an event. A device's comings and goings replace each other until one has left: the centre needs the newest. An
+ * event with `afterAnswer` does not leave before the answer record of that journal id.
+ */
+export function addToOutbox(database: Database.Database, item: QueryItem | DeviceItem, afterAnswer = 0): void {
   database
-    .prepare('INSERT OR REPLACE INTO outbox (replaces, line) VALUES (?, ?)')
-    .run(item.t === 'device' ? `device:${item.device}` : null, JSON.stringify(item))
+    .prepare('INSERT OR REPLACE INTO outbox (replaces, after_answer, line) VALUES (?, ?, ?)')
+    .run(item.t === 'device' ? `device:${item.device}` : null, afterAnswer, JSON.stringify(item))
 }
 
-/** The oldest events up to this many bytes, but at least one when there is one. */
-export function readOutbox(database: Database.Database, maxBytes: number): OutboxLine[] {
+/** The oldest events that may leave once answers up to this id have, up to so many bytes, but at least one. */
+export function readOutbox(database: Database.Database, answersUpTo: number, maxBytes: number): OutboxLine[] {
   const lines: OutboxLine[] = []
   let bytes = 0
-  for (const row of database.prepare('SELECT id, line FROM outbox ORDER BY id').iterate() as Iterable<OutboxLine>) {
+  const rows = database.prepare('SELECT id, line FROM outbox WHERE after_answer <= ? ORDER BY id').iterate(answersUpTo)
+  for (const row of rows as Iterable<OutboxLine>) {
     lines.push(row)
     bytes += row.line.length
     if (bytes >= maxBytes) break
@@ -37,6 +41,7 @@ export function outboxHas(database: Database.Database): { events: boolean; query
   return { events: row.events === 1, queryEvents: row.queryEvents === 1 }
 }
 
-export function removeFromOutbox(database: Database.Database, upToId: number): void {
-  database.prepare('DELETE FROM outbox WHERE id <= ?').run(upToId)
+/** Removes what readOutbox gave, up to the id of its last line. */
+export function removeFromOutbox(database: Database.Database, answersUpTo: number, upToId: number): void {
+  database.prepare('DELETE FROM outbox WHERE after_answer <= ? AND id <= ?').run(answersUpTo, upToId)
 }

@@ -58,7 +58,10 @@ interface Content {
 const maxBodyBytes = 16 * 1_048_576
 /** Incompressible, such a table still fits into a segment file; a larger one goes up as history only. */
 const maxTableBytes = limits.segmentBytes - 65_536
-const maxItems = limits.itemsPerSegment - 1000
+/** Half of what a segment may hold: events and the ledger need room too. */
+const maxRecords = limits.itemsPerSegment / 2
+/** Of events, in bytes: none is shorter than 80, so that they are fewer than what is left of a segment's items. */
+const maxEventBytes = 1_048_576
 const tablesPerRead = 20
 
 export class Segments {
@@ -183,7 +186,7 @@ export class Segments {
     this.#site.transaction(() => {
       for (const name of names) writeCursor(this.#site, name, 0)
       // Receipts of old segments must not move the new positions.
-      this.#site.prepare('UPDATE segment SET answers_formed = 0, history_formed = 0').run()
+      this.#site.exec('UPDATE segment SET answers_formed = 0, history_formed = 0; UPDATE outbox SET after_answer = 0')
     })()
   }
 
@@ -207,14 +210,13 @@ export class Segments {
     })
     if (lane === undefined) return undefined
     const maxBytes = Math.min(rawBytes, maxBodyBytes)
-    const events = readOutbox(this.#site, maxBytes)
     const content: Content = {
       lane,
-      lines: events.map((event) => event.line),
+      lines: [],
       records: null,
       cursors: { answers: answersFormed, history: historyFormed, state: stateFormed },
       seqs: new Map(),
-      outboxUpTo: events.at(-1)?.id,
+      outboxUpTo: undefined,
       ledger: [],
     }
     switch (lane) {
@@ -229,7 +231,10 @@ export class Segments {
         if (this.#takeRecords(content, 'history', maxBytes)) this.#addLedger(content)
         break
     }
-    return content
+    const events = readOutbox(this.#site, content.cursors.answers, Math.min(maxBytes, maxEventBytes))
+    content.lines.push(...events.map((event) => event.line))
+    content.outboxUpTo = events.at(-1)?.id
+    return content.lines.length === 0 ? undefined : content
   }
 
   /** What changed in the ledger, once history has caught up with it. */
@@ -261,9 +266,8 @@ export class Segments {
 
   /** Adds record lines until there are enough, at least one. Returns whether all that wait were taken. */
   #takeRecords(content: Content, only: 'answers' | 'history', maxBytes: number, upToId = Infinity): boolean {
-    const limit = maxItems - content.lines.length
     const records = this.#journal
-      .after(content.cursors[only], { only, limit, maxBytes })
+      .after(content.cursors[only], { only, limit: maxRecords, maxBytes })
       .filter((record) => record.id <= upToId)
     const [first, last] = [records[0], records.at(-1)]
     if (first === undefined || last === undefined) return true
@@ -279,7 +283,7 @@ export class Segments {
       ranges.add(record.seq)
       content.seqs.set(key, ranges)
     }
-    return records.length < limit && bytes < maxBytes
+    return records.length < maxRecords && bytes < maxBytes
   }
 
   #store(n: number, sha256: string, file: Buffer, content: Content, nowMs: number): void {
@@ -298,7 +302,9 @@ export class Segments {
       writeCursor(this.#site, 'answersFormed', content.cursors.answers)
       writeCursor(this.#site, 'historyFormed', content.cursors.history)
       writeCursor(this.#site, 'stateFormed', content.cursors.state)
-      if (content.outboxUpTo !== undefined) removeFromOutbox(this.#site, content.outboxUpTo)
+      if (content.outboxUpTo !== undefined) {
+        removeFromOutbox(this.#site, content.cursors.answers, content.outboxUpTo)
+      }
       markLedgerTold(this.#site, content.ledger)
     })()
     if (content.lane === 'history' && content.records) this.#backlog.formed(content.records.to, content.records.count)

@@ -182,7 +182,7 @@ describe('segments', () => {
       const { items } = await decode(segment)
       lanes.push(segment.lane)
       if (segment.lane === 'answers') {
-        expect(items.map((item) => item.t)).toEqual(['query', 'query', 'query', 'record'])
+        expect(items.map((item) => item.t)).toEqual(['record', 'query', 'query', 'query'])
       }
       if (segment.lane === 'state') expect(items).toMatchObject([{ t: 'table', name: 'big', seq: 30 }])
       await store.receipt(await receipt(segment))
@@ -209,6 +209,24 @@ describe('segments', () => {
     expect(await store.segments.formNext(100_000, nowMs)).toBeUndefined()
     store.absorbAnswers()
     expect((await next()).lane).toBe('answers')
+  })
+
+  test('that an answer was given is never told before the answer itself', async () => {
+    await store.acceptCentre([{ n: 1, jws: await command() }], 1)
+    publish(
+      ...Array.from({ length: 20 }, (_, part) => ({ ...answer('q-1'), part, parts: 20, rows: [['w'.repeat(400)]] })),
+    )
+    publish(snapshot('a'))
+    store.absorbAnswers()
+    let parts = 0
+    for (let told = false; !told;) {
+      const segment = await next(200)
+      const { items } = await decode(segment)
+      parts += items.filter((item) => item.t === 'record' && item.record.kind === 'answer').length
+      told = items.some((item) => item.t === 'query' && item.state === 'answered')
+      expect(told).toBe(parts === 20)
+      await store.receipt(await receipt(segment))
+    }
   })
 
   test('records of a journal that was made anew are sent, although their ids begin at 1 again', async () => {

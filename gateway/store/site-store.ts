@@ -194,7 +194,8 @@ export class SiteStore {
       if (last === undefined) return count
       count += records.length
       this.#write(() => {
-        const answers = records.map(({ device, body, receivedAtMs }) => ({
+        const answers = records.map(({ id, device, body, receivedAtMs }) => ({
+          journalId: id,
           device,
           receivedAtMs,
           record: JSON.parse(body) as AnswerRecord,

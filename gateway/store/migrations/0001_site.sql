@@ -72,6 +72,8 @@ CREATE TABLE outbox (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
   -- a newer event with the same key replaces one that has not left yet
   replaces TEXT UNIQUE,
+  -- it leaves together with or after the answer of this journal id, never before; 0: at any time
+  after_answer INTEGER NOT NULL DEFAULT 0,
   line TEXT NOT NULL
 ) STRICT;
 
