@@ -106,3 +106,14 @@ test('check-config names every problem of a configuration at once', async () => 
   expect(code).toBe(3)
   for (const key of [/sites\.listen/, /sites\.cert/, /api/, /retention/, /surprise/]) expect(stderr).toMatch(key)
 })
+
+test('a port that is taken ends the coordinator with the address, exit 3', async () => {
+  const config = readFileSync(deployment.configPath, 'utf8').replaceAll(
+    '127.0.0.1:0',
+    `127.0.0.1:${deployment.apiPort}`,
+  )
+  const path = join(deployment.folder, 'second.yaml')
+  writeFileSync(path, config.replace('dataDir: data', 'dataDir: second').replace('results/results.log', 'second.log'))
+  const { code, stderr } = await runProgram('tidegate-coordinator.js', ['run', '--config', path])
+  expect([code, stderr]).toEqual([3, expect.stringMatching(/sites\.listen, 127\.0\.0\.1:\d+: EADDRINUSE/)])
+})
