@@ -1,8 +1,8 @@
 // What the receiver has of each scheduled query, kept over restarts in dataDir/results:
 //   state        one small file: for each query its counter, the seqs of its newest records, its last slot
 //   <hash>.rows  the rows of one query, compressed, replaced only when they changed
-// Invariants: nothing is written before the record it follows from is durable in the outbox, so the store never runs ahead
-// of it; when it may have fallen behind (a crash in between), all rows are sent again rather than a wrong change. Rows
+// Invariants: nothing is written before the record it follows from is durable in the outbox, or named in a gap, so the store
+// never runs ahead of it; when it may have fallen behind (a crash in between), all rows are sent again rather than a wrong change. Rows
 // of snapshots that come oftener than hourly stay in memory: a restart costs one full snapshot, flash wear nothing.
 import { createHash } from 'node:crypto'
 import { mkdir, readdir, rm } from 'node:fs/promises'
@@ -134,7 +134,7 @@ export class ResultsStore {
 
   /**
    * A record went into the outbox: the receiver will have this. Rows are given when they changed. Written to disk once
-   * the record is durable; when it is lost instead, all rows will be sent again.
+   * the record's fate is known; when it is lost, all rows will be sent again.
    */
   put(name: string, held: Held, rows: Result | undefined, stored: Promise<boolean>): void {
     const entry = this.entry(name)

@@ -155,7 +155,7 @@ test('a day with a restart: the receiver follows every result, and every delta i
 })
 
 describe('a query that cannot run', () => {
-  test('says so once, and again only after it worked in between', async () => {
+  test('says so when that begins, not at every run and not every time it comes and goes', async () => {
     let isBroken = true
     const clock = newClock()
     const outbox = new FakeOutbox('epoch-one')
@@ -170,10 +170,15 @@ describe('a query that cannot run', () => {
     expect(running.state).toMatchObject([{ problem: undefined }])
     isBroken = true
     await advance(clock, outbox, 2 * minuteMs)
+    expect(statusesOf(outbox)).toHaveLength(1)
+    isBroken = false
+    await advance(clock, outbox, hourMs)
+    isBroken = true
+    await advance(clock, outbox, 2 * minuteMs)
     await running.stop()
     const line = 'error: scheduled query gone: gone: cannot read /proc/gone (TABLE_FAILED)'
     expect(statusesOf(outbox)).toEqual([line, line])
-    expect(running.facts).toMatchObject([{ name: 'gone', executions: 2, interval: 60, last_wall_time_ms: 12 }])
+    expect(running.facts).toMatchObject([{ name: 'gone', executions: 62, interval: 60, last_wall_time_ms: 12 }])
   })
 
   test('because it ended the engine is denied from then on, unless it may not be', async () => {
@@ -202,8 +207,41 @@ describe('a query that cannot run', () => {
     await advance(clock, outbox, 3 * minuteMs)
     await running.stop()
     expect(statusesOf(outbox)).toEqual([
-      'warning: scheduled query long: has more rows than query.maxRows allows (100 rows, 1048576 bytes): only the first 2 are reported (RESULT_TRUNCATED)',
+      'warning: scheduled query long: has more than 100 rows (query.maxRows): only the first 2 rows are reported (RESULT_TRUNCATED)',
     ])
+  })
+
+  test('without leaving something out says what could not be read', async () => {
+    const clock = newClock()
+    const outbox = new FakeOutbox('epoch-one')
+    const warnings = ['cannot read /proc/1/fd: permission denied']
+    const running = await start(clock, outbox, [query('sockets')], () => ({ rows: [[1]], warnings }))
+    await advance(clock, outbox, 3 * minuteMs)
+    await running.stop()
+    expect(statusesOf(outbox)).toEqual([
+      'warning: scheduled query sockets: cannot read /proc/1/fd: permission denied (RESULT_INCOMPLETE)',
+    ])
+  })
+
+  test('because the agent stopped runs for that slot at the next start', async () => {
+    let isStopping = false
+    const clock = new FakeClock(startMs, (timerCount) => timerCount === 0 && !isStopping)
+    const daily = [query('daily', { intervalMs: 24 * hourMs })]
+    const outbox = new FakeOutbox('epoch-one')
+    let stopped: Promise<void> | undefined
+    const first: Schedule = await start(clock, outbox, daily, () => {
+      isStopping = true
+      stopped = first.stop()
+      throw new AppError('QUERY_CANCELLED', 'the query was cancelled')
+    })
+    await clock.advance(1000)
+    await stopped
+    expect(outbox.records).toEqual([])
+    isStopping = false
+    const second = await start(clock, outbox, daily, () => [[1]])
+    await clock.advance(1000)
+    await second.stop()
+    expect(outbox.records).toMatchObject([{ kind: 'snapshot', name: 'daily' }])
   })
 })
 

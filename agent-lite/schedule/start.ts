@@ -3,6 +3,7 @@
 import { join } from 'node:path'
 import { AppError } from '../../lib/errors.ts'
 import type { Logger } from '../../lib/log.ts'
+import { formatBytes } from '../../lib/units.ts'
 import type { SeqRange } from '../../protocol/seq-ranges.ts'
 import type { AgentConfig } from '../config.ts'
 import { statusOfError } from '../dispatch/query-failure.ts'
@@ -46,6 +47,8 @@ export interface Schedule {
 
 /** Snapshots that come oftener are not worth the flash wear of keeping them. */
 const keptSnapshotIntervalMs = 3_600_000
+/** A problem that comes and goes is told of no oftener. */
+const tellAgainMs = 3_600_000
 
 /** Runs the schedule. Throws AppError RESULTS_UNUSABLE (exit 5). */
 export async function startSchedule(options: ScheduleOptions): Promise<Schedule> {
@@ -91,8 +94,9 @@ class Runs {
   readonly #store: ResultsStore
   readonly #reporter: Reporter
   readonly #discovery: Discovery
-  /** By query: what was last told of it. */
+  /** By query: what is wrong with it now. */
   readonly #problems = new Map<string, { code: string; message: string }>()
+  readonly #toldAtSteadyMs = new Map<string, number>()
 
   constructor(options: ScheduleOptions & { clock: Clock }, store: ResultsStore) {
     const { config, outbox, clock } = options
@@ -116,40 +120,48 @@ class Runs {
 
   async run(query: ScheduledQuery, slotMs: number, signal: AbortSignal): Promise<void> {
     try {
-      await this.#run(query, slotMs, signal)
+      if (!(await this.#mayRun(query, signal))) return
+      await this.#run(query, signal)
     } catch (error) {
+      // Ended by a stop: the next start runs it for this slot.
       if (signal.aborted) return
       const code = error instanceof AppError ? error.code : (error as Error).name
-      this.#noteProblem(query, { code, message: (error as Error).message }, 'error')
+      this.#noteProblem(query, code, (error as Error).message, 'error')
     }
+    this.#store.entry(query.name).lastSlotMs = slotMs
   }
 
-  async #run(query: ScheduledQuery, slotMs: number, signal: AbortSignal): Promise<void> {
-    const { denyList, clock, config } = this.#options
+  async #mayRun(query: ScheduledQuery, signal: AbortSignal): Promise<boolean> {
+    const { denyList } = this.#options
     const denied = query.mayBeDenied ? denyList.reasonFor(query.sql) : undefined
     if (denied !== undefined) {
-      return this.#noteProblem(
-        query,
-        { code: 'QUERY_DENYLISTED', message: `is on the deny list: ${denied}` },
-        'warning',
-      )
+      this.#noteProblem(query, 'QUERY_DENYLISTED', `is on the deny list: ${denied}`, 'warning')
+      return false
     }
-    const hasRows = async (sql: string) => (await this.#query(sql, signal)).rows.length > 0
-    if (!(await this.#discovery.isActive(query.discovery, hasRows)) || signal.aborted) return
-    const atMs = clock.nowMs()
-    const entry = this.#store.entry(query.name)
-    entry.lastSlotMs = slotMs
+    const isActive = await this.#discovery.isActive(query.discovery, async (sql) => {
+      return denyList.reasonFor(sql) === undefined && (await this.#query(sql, signal)).rows.length > 0
+    })
+    return isActive && !signal.aborted
+  }
+
+  async #run(query: ScheduledQuery, signal: AbortSignal): Promise<void> {
+    const { clock, config } = this.#options
+    const atMs = Math.max(0, clock.nowMs())
     const result = await this.#query(query.sql, signal, query.mayBeDenied)
     const columns = result.columns.map(({ name }) => name)
-    const report = await this.#reporter.report(query, { columns, rows: result.rows }, Math.max(0, atMs))
+    const report = await this.#reporter.report(query, { columns, rows: result.rows }, atMs)
+    const entry = this.#store.entry(query.name)
     entry.totals = addRun(entry.totals, atMs, report.outputBytes, result.stats)
     if (result.truncated !== undefined) {
-      const limit = result.truncated === 'rows' ? 'query.maxRows' : 'query.maxBytes'
-      const message = `has more rows than ${limit} allows (${config.query.maxRows} rows, ${config.query.maxBytes} bytes): only the first ${result.rows.length} are reported`
-      this.#noteProblem(query, { code: 'RESULT_TRUNCATED', message }, 'warning')
+      const limit = result.truncated === 'rows' ? `${config.query.maxRows} rows` : formatBytes(config.query.maxBytes)
+      const message = `has more than ${limit} (query.max${result.truncated === 'rows' ? 'Rows' : 'Bytes'}): only the first ${result.rows.length} rows are reported`
+      this.#noteProblem(query, 'RESULT_TRUNCATED', message, 'warning')
     } else if (report.leftOutCount > 0) {
       const message = `has more rows than fit into a record: ${report.leftOutCount} of ${result.rows.length} are left out`
-      this.#noteProblem(query, { code: 'RESULT_TRUNCATED', message }, 'warning')
+      this.#noteProblem(query, 'RESULT_TRUNCATED', message, 'warning')
+    } else if (result.warnings.length > 0) {
+      const more = result.warnings.length > 3 ? ` and ${result.warnings.length - 3} more` : ''
+      this.#noteProblem(query, 'RESULT_INCOMPLETE', `${result.warnings.slice(0, 3).join('; ')}${more}`, 'warning')
     } else this.#noteSound(query)
   }
 
@@ -165,16 +177,19 @@ class Runs {
     }
   }
 
-  /** Tells the site, once for each problem and not again until the query was sound in between. */
-  #noteProblem(query: ScheduledQuery, problem: { code: string; message: string }, severity: 'warning' | 'error'): void {
-    const isNew = this.#problems.get(query.name)?.code !== problem.code
-    this.#problems.set(query.name, problem)
-    if (!isNew) return
+  /** Tells the site when a problem begins, but not every time that one comes and goes. */
+  #noteProblem(query: ScheduledQuery, code: string, message: string, severity: 'warning' | 'error'): void {
     const { log, outbox, clock } = this.#options
-    const message = `scheduled query ${query.name}: ${problem.message} (${problem.code})`
-    log[severity === 'error' ? 'error' : 'warn']({ query: query.name, code: problem.code }, message)
+    const isNew = this.#problems.get(query.name)?.code !== code
+    this.#problems.set(query.name, { code, message })
+    const key = `${code} ${query.name}`
+    const isRecent = clock.steadyMs() - (this.#toldAtSteadyMs.get(key) ?? -Infinity) < tellAgainMs
+    if (!isNew || isRecent) return
+    this.#toldAtSteadyMs.set(key, clock.steadyMs())
+    const text = `scheduled query ${query.name}: ${message} (${code})`
+    log[severity === 'error' ? 'error' : 'warn']({ query: query.name, code }, text)
     try {
-      outbox.add({ kind: 'status', atMs: Math.max(0, clock.nowMs()), severity, message: message.slice(0, 4096) })
+      outbox.add({ kind: 'status', atMs: Math.max(0, clock.nowMs()), severity, message: text.slice(0, 4096) })
     } catch (error) {
       log.error({ query: query.name, error: (error as Error).message }, 'the outbox does not take a status record')
     }
@@ -182,6 +197,6 @@ class Runs {
 
   #noteSound(query: ScheduledQuery): void {
     if (this.#problems.delete(query.name))
-      this.#options.log.info({ query: query.name }, 'a scheduled query works again')
+      this.#options.log.info({ query: query.name }, 'a scheduled query is sound again')
   }
 }
