@@ -121,6 +121,8 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   const refusals = new RefusalLog(log)
   const sessions = new Set<Session>()
   const live = new Map<DeviceId, Session>()
+  /** Devices that were told to be here. */
+  const present = new Set<DeviceId>()
   const byConnection = new WeakMap<object, Session>()
   const takeovers = new Map<DeviceId, number[]>()
   const presenceListeners: ((device: DeviceId, state: 'here' | 'gone') => void)[] = []
@@ -242,10 +244,12 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     log.warn({ device }, `${device} connects again and again from two places: is its certificate on two machines?`)
   }
 
-  function present(session: Session): void {
-    session.isPresent = true
-    for (const listener of presenceListeners) listener(session.device, 'here')
-    if (session.client?.connected) noteSubscription(session)
+  function arrived(session: Session): void {
+    if (!present.has(session.device)) {
+      present.add(session.device)
+      for (const listener of presenceListeners) listener(session.device, 'here')
+    }
+    noteSubscription(session)
   }
 
   /** Restored subscriptions come without an event, new ones with. */
@@ -261,7 +265,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     sessions.delete(session)
     if (live.get(session.device) !== session) return
     live.delete(session.device)
-    if (session.isPresent) for (const listener of presenceListeners) listener(session.device, 'gone')
+    if (present.delete(session.device)) for (const listener of presenceListeners) listener(session.device, 'gone')
   }
 
   function onPeer(socket: TLSSocket): void {
@@ -298,7 +302,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   aedes.on('connectionError', clientFailed)
   aedes.on('clientReady', (client) => {
     const session = sessionOf(client)
-    if (session !== undefined && !session.isEnded) present(session)
+    if (session !== undefined && !session.isEnded) arrived(session)
   })
   aedes.on('subscribe', (_subscriptions, client) => {
     const session = sessionOf(client)
@@ -334,7 +338,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
 
   return {
     port: listener.port,
-    connected: () => [...live.values()].filter((session) => session.isPresent).map((session) => session.device),
+    connected: () => [...present],
     async send(device, payload) {
       const session = live.get(device)
       if (session === undefined || session.isEnded || !session.isSubscribed) return 'offline'

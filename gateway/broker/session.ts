@@ -40,7 +40,6 @@ export class Session {
   /** Why checkConnect refused it; said in the CONNACK by aedes' authenticate. */
   connectRefusal: DeviceRefusal | undefined
   isSubscribed = false
-  isPresent = false
   isEnded = false
   readonly #socket: TLSSocket
   readonly #options: SessionOptions

@@ -5,7 +5,7 @@ import { programFile } from '../../lib/program-file.ts'
 import { startWorker } from '../../lib/worker-rpc.ts'
 import type { DeviceId } from '../../protocol/ids.ts'
 import type { EnvelopeEncoding } from '../../protocol/records.ts'
-import { packBatch, type Committed, type Outcome, type Publish } from './batch.ts'
+import { packBatch, unpackOutcomes, type Committed, type Outcome, type Publish } from './batch.ts'
 import type { JournalStats, TrimRequest } from './journal.ts'
 import type { DeviceLedger } from './ledger.ts'
 import type { JournalMethods } from './worker.ts'
@@ -43,9 +43,10 @@ export interface JournalClientOptions {
   path: string
   /** The database file grows no further than this. */
   maxBytes?: number
+  /** Space kept back so that a full disk can still be emptied: more than the WAL ever has; 16 MiB when left out. */
+  reserveBytes?: number
   /** Submitted and not yet committed, at most; 64 MiB when left out. */
   maxWaitingBytes?: number
-  worker?: URL
 }
 
 /** What one transaction may hold: its replies leave together, so more would only make the first wait. */
@@ -59,11 +60,10 @@ interface Waiting extends Publish {
 
 /** Starts the journal's thread and opens the database. Throws AppError, exit `storage`. */
 export async function startJournal(options: JournalClientOptions): Promise<JournalClient> {
-  const { path, maxBytes, maxWaitingBytes = 64 * 1_048_576 } = options
-  const file = options.worker ?? programFile('tidegate-gateway-journal.js')
-  const worker = startWorker<JournalMethods>(file, { name: 'journal' })
+  const { maxWaitingBytes = 64 * 1_048_576, ...open } = options
+  const worker = startWorker<JournalMethods>(programFile('tidegate-gateway-journal.js'), { name: 'journal' })
   try {
-    await worker.call('open', [{ path, ...(maxBytes === undefined ? {} : { maxBytes }) }])
+    await worker.call('open', [open])
   } catch (error) {
     await worker.terminate()
     throw error
@@ -72,7 +72,7 @@ export async function startJournal(options: JournalClientOptions): Promise<Journ
   let waiting: Waiting[] = []
   let waitingBytes = 0
   let committing: Promise<void> | undefined
-  let isClosing = false
+  let closing: Promise<void> | undefined
   let isFailing = false
   let wasCongested = false
   const relief: (() => void)[] = []
@@ -99,7 +99,9 @@ export async function startJournal(options: JournalClientOptions): Promise<Journ
     let doneBytes = bytes
     try {
       const packed = packBatch(batch, bytes)
-      const { outcomes, committed } = await worker.call('commit', [packed], [packed.bytes.buffer])
+      const reply = await worker.call('commit', [packed], [packed.bytes.buffer])
+      const outcomes = unpackOutcomes(reply)
+      const { committed } = reply
       if (outcomes.length < batch.length) {
         const rest = batch.slice(outcomes.length)
         waiting = [...rest, ...waiting]
@@ -131,10 +133,16 @@ export async function startJournal(options: JournalClientOptions): Promise<Journ
     isFailing = error !== undefined
   }
 
+  async function close(): Promise<void> {
+    await committing
+    await worker.call('close', [])
+    await worker.terminate()
+  }
+
   return {
     submit(device, encoding, payload) {
-      if (waitingBytes + payload.byteLength > maxWaitingBytes || isClosing) {
-        const why = isClosing ? 'is closing' : `has ${waitingBytes} bytes waiting for the disk`
+      if (waitingBytes + payload.byteLength > maxWaitingBytes || closing !== undefined) {
+        const why = closing !== undefined ? 'is closing' : `has ${waitingBytes} bytes waiting for the disk`
         return Promise.reject(new AppError('JOURNAL_BUSY', `the journal ${why}`, { exit: 'storage' }))
       }
       return new Promise((resolve, reject) => {
@@ -164,12 +172,7 @@ export async function startJournal(options: JournalClientOptions): Promise<Journ
     },
     ledger: ({ device } = {}) => worker.call('ledger', [device]),
     stats: () => worker.call('stats', []),
-    async close() {
-      isClosing = true
-      await committing
-      await worker.call('close', [])
-      await worker.terminate()
-    },
+    close: () => (closing ??= close()),
     ended: worker.ended,
   }
 }

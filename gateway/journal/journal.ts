@@ -13,11 +13,14 @@ import { Refusal } from '../../protocol/refusal.ts'
 import type { Committed, Outcome, Publish } from './batch.ts'
 import { EpochCache, maxEpochsPerDevice, maxRangesPerEpoch, type EpochEntry } from './epochs.ts'
 import { readLedger, type DeviceLedger } from './ledger.ts'
+import { Reserve } from './reserve.ts'
 
 export interface JournalOptions {
   path: string
   /** The database file grows no further than this; then publishes are refused as on a full disk. */
   maxBytes?: number
+  /** Space kept back so that a full disk can still be emptied: more than the WAL ever has; 16 MiB when left out. */
+  reserveBytes?: number
   now?: () => number
 }
 
@@ -53,6 +56,7 @@ export class Journal {
   readonly #path: string
   readonly #now: () => number
   readonly #database
+  readonly #reserve: Reserve
   readonly #epochs: EpochCache
   readonly #devices = new Map<string, number>()
   readonly #insert
@@ -63,10 +67,14 @@ export class Journal {
   #lastId: number
 
   /** Opens or makes the journal. Throws AppError, exit `storage`. */
-  constructor({ path, maxBytes, now = Date.now }: JournalOptions) {
+  constructor({ path, maxBytes, reserveBytes = 16 * 1_048_576, now = Date.now }: JournalOptions) {
     this.#path = path
     this.#now = now
-    const database = openDatabase(path, { migrations: migrationsFolder('gateway', 'journal'), pageCacheKib: 16_384 })
+    this.#reserve = new Reserve(`${path}-reserve`, reserveBytes)
+    const database = this.#withReserve(() =>
+      openDatabase(path, { migrations: migrationsFolder('gateway', 'journal'), pageCacheKib: 16_384 }),
+    )
+    this.#reserve.take()
     this.#database = database
     if (maxBytes !== undefined) {
       const pageBytes = Number(database.pragma('page_size', { simple: true }))
@@ -135,8 +143,22 @@ export class Journal {
 
   /** Deletes some of what may go, in one small transaction; 0 when nothing is left to delete. Throws AppError. */
   trimStep({ historyUpTo, answersUpTo }: TrimRequest): number {
+    const deleted = this.#withReserve(
+      () => this.#trimSome(this.#trim.answers, answersUpTo) || this.#trimSome(this.#trim.history, historyUpTo),
+    )
+    if (deleted === 0) this.#reserve.take()
+    return deleted
+  }
+
+  /** Does what needs a little space; gives the reserve back and tries again when there was none. Throws AppError. */
+  #withReserve<T>(work: () => T): T {
     try {
-      return this.#trimSome(this.#trim.answers, answersUpTo) || this.#trimSome(this.#trim.history, historyUpTo)
+      return work()
+    } catch (error) {
+      if (!mayBeSpace(error) || !this.#reserve.release()) throw storageError(this.#path, error)
+    }
+    try {
+      return work()
     } catch (error) {
       throw storageError(this.#path, error)
     }
@@ -319,6 +341,12 @@ function nameOf(record: DeviceRecord): string | null {
 
 function isStorageError(error: unknown): boolean {
   return error instanceof AppError || String((error as { code?: unknown }).code).startsWith('SQLITE_')
+}
+
+/** What SQLite says when the disk is full depends on what it wanted to write. */
+function mayBeSpace(error: unknown): boolean {
+  const { code } = (error instanceof AppError ? error.cause : error) as { code?: unknown }
+  return /^(SQLITE_(FULL|IOERR|CANTOPEN)|ENOSPC)/.test(String(code))
 }
 
 function fileBytes(path: string): number {

@@ -1,6 +1,6 @@
 // The journal's thread: the only writer of journal.db. The broker's event loop never waits for a statement of it.
 import { serveWorker } from '../../lib/worker-rpc.ts'
-import { unpackBatch, type PackedBatch } from './batch.ts'
+import { packOutcomes, unpackBatch, type PackedBatch, type PackedOutcomes } from './batch.ts'
 import { Journal, type JournalOptions, type TrimRequest } from './journal.ts'
 
 let journal: Journal | undefined
@@ -11,10 +11,13 @@ function open(): Journal {
 }
 
 const methods = {
-  open(options: Pick<JournalOptions, 'path' | 'maxBytes'>): void {
+  open(options: Pick<JournalOptions, 'path' | 'maxBytes' | 'reserveBytes'>): void {
     journal = new Journal(options)
   },
-  commit: (batch: PackedBatch) => open().commit(unpackBatch(batch)),
+  commit(batch: PackedBatch): PackedOutcomes {
+    const { outcomes, committed } = open().commit(unpackBatch(batch))
+    return packOutcomes(outcomes, committed)
+  },
   trimStep: (request: TrimRequest) => open().trimStep(request),
   ledger: (device: string | undefined) => open().ledger(device),
   stats: () => open().stats(),

@@ -7,6 +7,7 @@ import { Writable } from 'node:stream'
 import { connect as tcpConnect, type Socket } from 'node:net'
 import { connect as tlsConnect, type TLSSocket } from 'node:tls'
 import mqtt, { type IClientOptions, type MqttClient } from 'mqtt'
+import mqttPacket from 'mqtt-packet'
 import { pino } from 'pino'
 import { createRoot, createSite, issueDevice, issueServer, revoke } from '../../certs/authority.ts'
 import { readLeaf } from '../../certs/leaf.ts'
@@ -167,9 +168,25 @@ export class Plant {
     return socket
   }
 
-  /** A TCP connection without TLS. */
-  dialTcp(): Socket {
-    const socket = tcpConnect(this.broker.port, '127.0.0.1')
+  /** A connection with its CONNACK, for bytes and silences that no client library would produce. */
+  async connectRaw(identity: Identity, clientId: string): Promise<TLSSocket> {
+    const socket = await this.dialRaw(identity)
+    const connect = {
+      cmd: 'connect',
+      clientId,
+      clean: true,
+      keepalive: 30,
+      protocolId: 'MQTT',
+      protocolVersion: 4,
+    } as const
+    socket.write(mqttPacket.generate(connect))
+    await new Promise<void>((resolve) => void socket.once('data', () => resolve()))
+    return socket
+  }
+
+  /** A TCP connection without TLS, from this loopback address. */
+  dialTcp(localAddress = '127.0.0.1'): Socket {
+    const socket = tcpConnect({ port: this.broker.port, host: '127.0.0.1', localAddress })
     socket.on('error', () => {})
     return socket.resume()
   }

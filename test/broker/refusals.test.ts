@@ -2,9 +2,7 @@
 // device's publishes are acknowledged before, meanwhile and after, on the same connection.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { TLSSocket } from 'node:tls'
 import type { MqttClient } from 'mqtt'
-import mqttPacket from 'mqtt-packet'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { layoutOf } from '../../certs/layout.ts'
 import { RevocationList } from '../../certs/revocation.ts'
@@ -159,7 +157,7 @@ test('a publish to a topic of none of ours, or to a $ topic, ends the connection
 
 test('an oversized packet is refused at its header, before it is read', () =>
   whileOthersPublish(async () => {
-    const socket = await rawConnected()
+    const socket = await plant.connectRaw(press, device)
     const from = plant.logLines.length
     // The length says 64 MiB; a few bytes follow, never the rest.
     socket.write(Buffer.from([0x32, 0x80, 0x80, 0x80, 0x20, 0, 4, 0x74, 0x65]))
@@ -320,23 +318,6 @@ test('a second connection of the same identity takes over, and machines that kee
     await publish(last, device, envelope(device, [snapshot(4)]))
     await last.endAsync(true)
   }))
-
-/** A connection with its CONNACK, for bytes that no client library would send. */
-async function rawConnected(): Promise<TLSSocket> {
-  const socket = await plant.dialRaw(press)
-  socket.write(
-    mqttPacket.generate({
-      cmd: 'connect',
-      clientId: device,
-      clean: true,
-      keepalive: 30,
-      protocolId: 'MQTT',
-      protocolVersion: 4,
-    }),
-  )
-  await new Promise<void>((resolve) => void socket.once('data', () => resolve()))
-  return socket
-}
 
 test('QoS 0 publishes are stored too; nothing tells the device', async () => {
   const client = await plant.connect(press, device)
