@@ -11,8 +11,6 @@ const partBytes = 200 * 1024
 /** Past this a row is left out: with the most that columns, warnings and message can take it would fit into no publish. */
 const rowBytesMax = limits.payloadBytes - 160 * 1024
 
-export type Answer = Omit<AnswerRecord, 'seq'>
-
 export interface AnswerInput {
   queryId: QueryId
   atMs: number
@@ -26,11 +24,11 @@ export interface AnswerInput {
 }
 
 /** The records of one answer, at least one. Rows too large to travel are left out, and a warning says how many. */
-export function answerParts(input: AnswerInput): Answer[] {
+export function answerParts(input: AnswerInput): AnswerRecord[] {
   const { queryId, atMs, status, stats, columns = [] } = input
   const { groups, omittedCount } = grouped(input.rows ?? [])
   const warnings = [
-    ...(omittedCount === 0 ? [] : [`${omittedCount} rows were left out: each is too large to travel`]),
+    ...(omittedCount === 0 ? [] : [`left out, because too large to travel: ${omittedCount} of the rows`]),
     ...(input.warnings ?? []),
   ]
   const truncated = omittedCount > 0 ? 'bytes' : input.truncated
@@ -55,7 +53,7 @@ export function answerParts(input: AnswerInput): Answer[] {
 }
 
 /** For an answer of which some parts may have been stored: every part once more, empty. Those that arrived already stay. */
-export function interruptedAnswer(queryId: QueryId, parts: number, atMs: number, message: string): Answer[] {
+export function interruptedAnswer(queryId: QueryId, parts: number, atMs: number, message: string): AnswerRecord[] {
   return Array.from({ length: parts }, (_, part) => ({
     kind: 'answer',
     atMs,

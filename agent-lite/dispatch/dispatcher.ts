@@ -11,7 +11,7 @@ import { Refusal } from '../../protocol/refusal.ts'
 import type { QueryOptions } from '../engine/client.ts'
 import type { QueryResult } from '../engine/query.ts'
 import type { Added } from '../outbox/outbox.ts'
-import { answerParts, interruptedAnswer, type Answer, type AnswerInput } from './answer.ts'
+import { answerParts, interruptedAnswer, type AnswerInput } from './answer.ts'
 import type { CommandJournal, JournalEntry } from './command-journal.ts'
 import type { DenyList } from './deny-list.ts'
 import { statusOfError } from './query-failure.ts'
@@ -119,8 +119,9 @@ export class Dispatcher {
     if (nowMs < command.notBeforeMs && this.#options.clock() === 'unsynced') {
       return [`the clock of this device is not set (it says ${new Date(nowMs).toISOString()}): times were not checked`]
     }
-    const late = nowMs > command.notAfterMs
-    checkCommandTime(command, late ? nowMs - skewMs : Math.max(nowMs, Math.min(nowMs + skewMs, command.notBeforeMs)))
+    const { notBeforeMs, notAfterMs } = command
+    const nearMs = Math.min(Math.max(nowMs, notBeforeMs), notAfterMs)
+    checkCommandTime(command, Math.abs(nearMs - nowMs) <= skewMs ? nearMs : nowMs)
     return []
   }
 
@@ -135,7 +136,7 @@ export class Dispatcher {
     for (const oldest of this.#refused) if (this.#refused.size > refusedMax) this.#refused.delete(oldest)
     if (kind !== 'query') return
     const [part] = answerParts({ queryId: id, atMs: this.#nowMs(), status, message })
-    if (await this.#add(part as Answer)) return
+    if (await this.#add(part as AnswerRecord)) return
     this.#refused.delete(id)
     throw new Error(`the refusal of ${id} could not be stored`)
   }
@@ -168,7 +169,7 @@ export class Dispatcher {
   }
 
   /** The answer's parts; undefined when the agent stops before there is one. */
-  async #answer(command: QueryCommand, entry: JournalEntry): Promise<Answer[] | undefined> {
+  async #answer(command: QueryCommand, entry: JournalEntry): Promise<AnswerRecord[] | undefined> {
     const { journal, denyList } = this.#options
     const { id } = command
     const end = (status: AnswerRecord['status'], message?: string) =>
@@ -190,7 +191,7 @@ export class Dispatcher {
     return this.#run(command, entry.notes)
   }
 
-  async #run({ id, body }: QueryCommand, notes: readonly string[]): Promise<Answer[] | undefined> {
+  async #run({ id, body }: QueryCommand, notes: readonly string[]): Promise<AnswerRecord[] | undefined> {
     const { engine, denyList, limits, facts } = this.#options
     const abort = new AbortController()
     this.#running = { id, abort }
@@ -222,12 +223,12 @@ export class Dispatcher {
     }
   }
 
-  #parts(input: Omit<AnswerInput, 'atMs'>): Answer[] {
+  #parts(input: Omit<AnswerInput, 'atMs'>): AnswerRecord[] {
     return answerParts({ ...input, atMs: this.#nowMs() })
   }
 
   /** Puts an answer into the outbox, part by part, trying again while the disk does not take it. False when stopped. */
-  async #store({ id }: QueryCommand, parts: readonly Answer[]): Promise<boolean> {
+  async #store({ id }: QueryCommand, parts: readonly AnswerRecord[]): Promise<boolean> {
     if (parts.length > 1) await this.#options.journal.start(id, parts.length)
     for (const part of parts) {
       while (!(await this.#add(part))) {
