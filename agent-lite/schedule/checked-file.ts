@@ -1,7 +1,7 @@
 // Small files that are replaced whole: a header line, a body, and a checksum over both, so that a torn or damaged file is
 // known for what it is. The folder is not synced after the rename: a power cut may bring the older file back, never a mix.
 import { createHash } from 'node:crypto'
-import { open, readFile, rename } from 'node:fs/promises'
+import { open, readFile, rename, rm } from 'node:fs/promises'
 
 export interface Content {
   head: unknown
@@ -10,14 +10,22 @@ export interface Content {
 
 export async function writeChecked(path: string, { head, body }: Content): Promise<void> {
   const line = Buffer.from(JSON.stringify(head))
-  const handle = await open(`${path}.new`, 'w', 0o600)
+  const bytes = Buffer.concat([Buffer.from(`${digest(line, body)} `), line, Buffer.from('\n'), body])
+  const next = `${path}.new`
   try {
-    await handle.writev([Buffer.from(`${digest(line, body)} `), line, Buffer.from('\n'), body])
-    await handle.datasync()
-  } finally {
-    await handle.close()
+    const handle = await open(next, 'w', 0o600)
+    try {
+      await handle.writeFile(bytes)
+      await handle.datasync()
+    } finally {
+      await handle.close()
+    }
+    await rename(next, path)
+  } catch (error) {
+    // On a full disk, half a file must not stay.
+    await rm(next, { force: true }).catch(() => undefined)
+    throw error
   }
-  await rename(`${path}.new`, path)
 }
 
 /** Undefined when there is no such file. Throws Error when it is damaged or cannot be read. */

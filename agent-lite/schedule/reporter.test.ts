@@ -1,4 +1,4 @@
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
@@ -273,6 +273,18 @@ describe('after a restart', () => {
     await bench.restart({ isClean: false })
     expect(await bench.report([ada, eve])).toBe('snapshot! 1')
   })
+})
+
+test('a disk that takes no results costs a resync after the next restart, nothing before', async () => {
+  const bench = new Bench()
+  mkdirSync(join(bench.folder, 'state'))
+  await bench.report([ada])
+  expect(await bench.report([ada, eve])).toBe('delta 1')
+  await bench.restart()
+  expect(readdirSync(bench.folder).filter((name) => name.endsWith('.new'))).toEqual([])
+  rmSync(join(bench.folder, 'state'), { recursive: true })
+  expect(await bench.report([eve])).toBe('snapshot! 1, delta 2')
+  expect(bench.receiver).toMatchObject({ rows: [eve], isStale: false })
 })
 
 describe('records that are lost', () => {

@@ -1,9 +1,9 @@
 // What the receiver has of each scheduled query, kept over restarts in dataDir/results:
 //   state        one small file: for each query its counter, the seqs of its newest records, its last slot
 //   <hash>.rows  the rows of one query, compressed, replaced only when they changed
-// Invariants: nothing is written before the record it follows from is durable in the outbox, or named in a gap, so the store
-// never runs ahead of it; when it may have fallen behind (a crash in between), all rows are sent again rather than a wrong change. Rows
-// of snapshots that come oftener than hourly stay in memory: a restart costs one full snapshot, flash wear nothing.
+// Invariants: nothing is written before the record it follows from is durable in the outbox, or named in a gap, so the
+// store never runs ahead of it; when it may have fallen behind (a crash in between), all rows are sent again rather than a
+// wrong change. Rows of snapshots that come oftener than hourly stay in memory: a restart costs a snapshot, no flash wear.
 import { createHash } from 'node:crypto'
 import { mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
