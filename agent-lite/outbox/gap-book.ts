@@ -31,11 +31,25 @@ export class GapBook {
     return Math.min(Infinity, ...this.#owed.map((gap) => gap.neverWritten ?? Infinity))
   }
 
-  /** These seqs go: what must be told then, including what gap records among them had told. */
-  newsOf(ranges: readonly SeqRange[], reason: GapReason): Gap[] {
+  /**
+   * These seqs go: what must be told then, including what gap records among them had told. At most `maxPieces` gaps per
+   * reason: past that the smallest holes are filled, since a gap may name a seq that is delivered all the same, but
+   * giving records up must not take more room than it makes.
+   */
+  newsOf(ranges: readonly SeqRange[], reason: GapReason, maxPieces = Infinity): Gap[] {
     const within = joined(ranges)
-    const told = [...this.#told].filter(([seq]) => within.has(seq)).map(([, gap]) => gap)
-    return [...told, ...ranges.map(([from, to]) => ({ from, to, reason }))]
+    const byReason = new Map<GapReason, SeqRange[]>([[reason, [...ranges]]])
+    const news: Gap[] = []
+    for (const [seq, gap] of this.#told) {
+      if (!within.has(seq)) continue
+      const same = byReason.get(gap.reason)
+      if (same === undefined) byReason.set(gap.reason, [[gap.from, gap.to]])
+      else same.push([gap.from, gap.to])
+    }
+    for (const [why, all] of byReason) {
+      for (const [from, to] of coarsened(joined(all).toJSON(), maxPieces)) news.push({ from, to, reason: why })
+    }
+    return news
   }
 
   /** These seqs are gone, and their news is owed or told elsewhere. */
@@ -81,4 +95,17 @@ export function joined(ranges: readonly SeqRange[]): SeqRanges {
   const set = new SeqRanges()
   for (const [from, to] of ranges) set.addRange(from, to)
   return set
+}
+
+function coarsened(ranges: readonly SeqRange[], maxPieces: number): SeqRange[] {
+  if (ranges.length <= maxPieces) return [...ranges]
+  const holes = ranges.slice(1).map(([from], index) => from - (ranges[index]?.[1] ?? 0))
+  const kept = holes.sort((a, b) => b - a)[maxPieces - 1] ?? 0
+  const result: SeqRange[] = []
+  for (const [from, to] of ranges) {
+    const last = result.at(-1)
+    if (last !== undefined && from - last[1] <= kept) last[1] = to
+    else result.push([from, to])
+  }
+  return result
 }

@@ -8,17 +8,20 @@ export type Priority = (typeof priorities)[number]
 
 const states = { waiting: 0, leased: 1, acknowledged: 2 } as const
 
-/** The name tells the lowest seq that the file may hold, its priority and the epoch: nothing else needs to be readable. */
-export function fileName(firstSeq: number, priority: Priority, epoch: string): string {
-  return `${String(firstSeq).padStart(16, '0')}-${priority}-${epoch}.log`
+/**
+ * The name tells how high seqs had got when the file was begun, its priority and the epoch: nothing else needs to be
+ * readable. In order of their names, files of one priority are in order of age.
+ */
+export function fileName(givenOut: number, priority: Priority, epoch: string): string {
+  return `${String(givenOut).padStart(16, '0')}-${priority}-${epoch}.log`
 }
 
 const namePattern = /^([0-9]{16})-(high|low)-([A-Za-z0-9_-]{8,64})\.log$/
 
-export function parseFileName(name: string): { firstSeq: number; priority: Priority; epoch: string } | undefined {
+export function parseFileName(name: string): { givenOut: number; priority: Priority; epoch: string } | undefined {
   const match = namePattern.exec(name)
   if (match === null) return undefined
-  return { firstSeq: Number(match[1]), priority: match[2] as Priority, epoch: match[3] as string }
+  return { givenOut: Number(match[1]), priority: match[2] as Priority, epoch: match[3] as string }
 }
 
 export class LogFile {

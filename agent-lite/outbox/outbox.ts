@@ -80,6 +80,8 @@ const defaultFileBytes = 1_048_576
 const defaultFlushDelayMs = 5000
 const retryAfterMs = 30_000
 const accountedEveryMs = 600_000
+/** At most one gap per so many bytes of a dropped file: telling of it takes a thirtieth of what dropping it frees. */
+const gapShare = 4096
 /** Room on a full disk for the gap that must be written before anything may be deleted. */
 const reserveName = 'reserve'
 
@@ -130,7 +132,8 @@ export class Outbox {
       })
     }
     this.epoch = recovered.epoch
-    const lost = [...recovered.lost]
+    // Gap records that are still here tell of losses that whoever remembers seqs may not have heard of.
+    const lost = [...recovered.lost, ...[...recovered.gaps.values()].map(({ from, to }): SeqRange => [from, to])]
     this.atStart = { lost, nextSeq: recovered.nextSeq }
     this.onLost = (ranges) => lost.push(...ranges)
     this.#files = recovered.files
@@ -169,7 +172,8 @@ export class Outbox {
       )
       this.#gaps.owe(this.#gaps.newsOf(recovered.lost, 'outbox-damaged'))
       // In a file of its own: the newest one may be the damaged one.
-      if (!(await this.#locked(() => this.#writeBatch()))) throw new Error('no room to name lost records in a gap')
+      const isTold = await this.#locked(() => this.#writeBatch())
+      if (!isTold && recovered.isDamaged) throw new Error('no room to name lost records in a gap')
     }
     await recovered.repair((file) => this.#files.includes(file))
     await this.#keepReserve()
@@ -372,7 +376,7 @@ export class Outbox {
     let isWritten = false
     do {
       try {
-        while (this.#byteCount + byteCount > this.#budget && (await this.#dropOldest()));
+        await this.#makeRoomFor(byteCount)
         await this.#tell()
         await this.#write(batch)
         isWritten = true
@@ -389,6 +393,13 @@ export class Outbox {
     if (isWritten && this.#isFailing) this.#log.info('the outbox can write again')
     if (isWritten) this.#isFailing = false
     return isWritten
+  }
+
+  async #makeRoomFor(byteCount: number): Promise<void> {
+    for (let before = Infinity; this.#byteCount + byteCount > this.#budget && this.#byteCount < before;) {
+      before = this.#byteCount
+      if (!(await this.#dropOldest())) return
+    }
   }
 
   #nextBatch(): Pending[] {
@@ -419,8 +430,6 @@ export class Outbox {
     })
     const neverWritten = Math.min(Infinity, ...owed.map((gap) => gap.neverWritten ?? Infinity))
     try {
-      // Seqs jump here: should the frames that follow be damaged, nothing else would tell how far.
-      if (neverWritten !== Infinity) await this.#saveAccounted({ nextSeq: this.#nextSeq, isSynced: true })
       await this.#write(entries, neverWritten)
     } catch (error) {
       const own = rangesOf(entries).map(([from, to]): Gap => ({ from, to, reason: 'outbox-full', neverWritten: from }))
@@ -443,6 +452,10 @@ export class Outbox {
       ...toWrite.map(({ seq }) => seq),
     )
     const to = Math.max(this.#highestWritten, ...toWrite.map(({ seq }) => seq))
+    if (toWrite.length > 0 && toWrite.every(({ seq }) => seq > this.#highestWritten + 1)) {
+      // Seqs jump: should the frames that follow be damaged, nothing else would tell how far.
+      await this.#saveAccounted({ nextSeq: to + 1, isSynced: true })
+    }
     for (const priority of priorities) {
       const own = toWrite.filter((entry) => entry.priority === priority)
       if (own.length === 0) continue
@@ -457,7 +470,7 @@ export class Outbox {
       return encodeFrame(body, seq, { from, to: span.to }, isGap)
     })
     const bytes = Buffer.concat(frames)
-    const file = this.#fileFor(priority, bytes.byteLength, span.from)
+    const file = this.#fileFor(priority, bytes.byteLength)
     const isNew = file.recordCount === 0
     try {
       await this.#disk.write(file.name, file.byteCount, bytes)
@@ -478,15 +491,15 @@ export class Outbox {
     }
   }
 
-  #fileFor(priority: Priority, byteCount: number, firstSeq: number): LogFile {
+  #fileFor(priority: Priority, byteCount: number): LogFile {
     const current = this.#active[priority]
     if (current !== undefined && (current.byteCount === 0 || current.byteCount + byteCount <= this.#fileBytes)) {
       return current
     }
     const taken = new Set(this.#files.map(({ name }) => name))
-    let first = firstSeq
-    while (taken.has(fileName(first, priority, this.epoch))) first++
-    const file = new LogFile(fileName(first, priority, this.epoch), priority)
+    let givenOut = this.#highestWritten
+    while (taken.has(fileName(givenOut, priority, this.epoch))) givenOut++
+    const file = new LogFile(fileName(givenOut, priority, this.epoch), priority)
     this.#files.push(file)
     this.#active[priority] = file
     return file
@@ -516,7 +529,7 @@ export class Outbox {
       this.#announceLoss(ranges, 'outbox-full')
       if (this.#active[file.priority] === file) delete this.#active[file.priority]
       // With what is owed, since the file may be the only evidence of it.
-      await this.#tell(this.#gaps.newsOf(ranges, 'outbox-full'))
+      await this.#tell(this.#gaps.newsOf(ranges, 'outbox-full', Math.max(8, this.#fileBytes / gapShare)))
       this.#gaps.forget(ranges)
       this.#lostCount += countOf(ranges)
       this.#log.warn(
@@ -533,11 +546,15 @@ export class Outbox {
     return true
   }
 
-  /** On a full disk: the reserve makes room for the gap, the gap lets a file go, and the file makes room for the reserve. */
+  /**
+   * On a full disk: the reserve makes room for the gap, the gap lets a file go, and the file makes room for the reserve.
+   * False when that gained nothing.
+   */
   async #makeRoom(): Promise<boolean> {
+    const before = this.#byteCount
     await this.#disk.remove(reserveName).catch(() => undefined)
     try {
-      return await this.#dropOldest()
+      return (await this.#dropOldest()) && this.#byteCount < before
     } catch (error) {
       this.#noteFailure(error)
       return false

@@ -20,6 +20,8 @@ export interface Recovered {
   lost: SeqRange[]
   /** Gap records that are still here: what they name must not be forgotten with them. */
   gaps: Map<number, Pick<GapRecord, 'from' | 'to' | 'reason'>>
+  /** Some file needs repair. */
+  isDamaged: boolean
   /** Sets damaged files aside and puts their readable records in their place. */
   repair(isKept: (file: LogFile) => boolean): Promise<void>
 }
@@ -43,9 +45,9 @@ export async function recover(disk: Disk, log: Logger): Promise<Recovered> {
   const accounted = await loadAccounted(disk, epoch)
   const files: LogFile[] = []
   const gaps: Recovered['gaps'] = new Map()
-  const scans: { file: LogFile; firstSeq: number; scan: Scan; bytes: Buffer }[] = []
+  const scans: { file: LogFile; givenOut: number; scan: Scan; bytes: Buffer }[] = []
   const seen = new SeqRanges()
-  for (const { name, firstSeq, priority } of parsed.filter((file) => file.epoch === epoch)) {
+  for (const { name, givenOut, priority } of parsed.filter((file) => file.epoch === epoch)) {
     const bytes = await disk.read(name)
     const scan = scanFile(bytes)
     const file = new LogFile(name, priority)
@@ -60,7 +62,7 @@ export async function recover(disk: Disk, log: Logger): Promise<Recovered> {
     file.acknowledgeWhere((seq) => accounted.seqs.has(seq) || seen.has(seq))
     for (const { seq } of scan.frames) seen.add(seq)
     files.push(file)
-    scans.push({ file, firstSeq, scan, bytes: isWhole(scan) ? Buffer.alloc(0) : bytes })
+    scans.push({ file, givenOut, scan, bytes: isWhole(scan) ? Buffer.alloc(0) : bytes })
   }
   const { lost, nextSeq } = findLost(scans, accounted)
   return {
@@ -70,6 +72,7 @@ export async function recover(disk: Disk, log: Logger): Promise<Recovered> {
     accounted: accounted.seqs,
     lost,
     gaps,
+    isDamaged: scans.some(({ scan }) => !isWhole(scan)),
     repair: (isKept) =>
       repair(
         disk,
@@ -91,7 +94,7 @@ function noteGap(gaps: Recovered['gaps'], frame: Frame, file: Buffer): void {
  * too it errs on the side of naming more: a seq that is named lost but was delivered counts as delivered.
  */
 function findLost(
-  scans: readonly { file: LogFile; firstSeq: number; scan: Scan }[],
+  scans: readonly { file: LogFile; givenOut: number; scan: Scan }[],
   accounted: Accounted,
 ): { lost: SeqRange[]; nextSeq: number } {
   const known = new SeqRanges(accounted.seqs.toJSON())
@@ -100,28 +103,37 @@ function findLost(
     for (const { seq } of scan.frames) known.add(seq)
     for (const { span } of [...scan.frames, ...scan.damaged]) if (isLater(span, newest)) newest = span
   }
-  const givenOut = Math.max(newest.to, accounted.nextSeq - 1)
+  let highest = Math.max(newest.to, accounted.nextSeq - 1, ...scans.map(({ givenOut }) => givenOut))
   const lost = new SeqRanges()
   const addMissing = (from: number, to: number): void => {
     for (const range of known.missing(from, to)) lost.addRange(...range)
   }
-  for (const { file, firstSeq, scan } of scans) {
-    for (const { seq, isGap } of scan.damaged) addMissing(isGap ? 1 : seq, isGap ? newest.to : seq)
+  for (const { file, scan } of scans) {
+    // A lost gap was perhaps the only word of records that are long gone.
+    for (const { seq, isGap } of scan.damaged) addMissing(isGap ? 1 : seq, isGap ? highest : seq)
     const isNewestFile = file === scans.filter((each) => each.file.priority === file.priority).at(-1)?.file
     for (const { maxFrames, isLast } of scan.unknown) {
       if (maxFrames === 0) continue
-      // A gap may have been among them, and with it the only word of records that are long gone.
-      const from = file.priority === 'high' ? 1 : firstSeq
-      addMissing(from, Math.max(givenOut, firstSeq - 1) + (isLast && isNewestFile ? maxFrames : 0))
+      const beyond = isLast && isNewestFile ? maxFrames : 0
+      addMissing(file.priority === 'high' ? 1 : lowestOf(file, scans), highest + beyond)
     }
   }
   // The last write may have been torn between its two files, or its frames lie after damage: its span tells what it held.
   addMissing(newest.from, newest.to)
-  // A file may have been begun for records that were never written.
-  const begunFrom = Math.max(1, ...scans.map(({ firstSeq }) => firstSeq))
-  const highest = Math.max(givenOut, begunFrom - 1)
+  // Beyond it, files can have been begun, and gaps been due, for records that were never written.
   addMissing(newest.to + 1, highest)
-  return { lost: lost.toJSON(), nextSeq: Math.max(highest, lost.highest ?? 0) + 1 }
+  highest = Math.max(highest, lost.highest ?? 0)
+  return { lost: lost.toJSON(), nextSeq: highest + 1 }
+}
+
+/** Records of low priority are written in order: a file has none as low as those of the file before. */
+function lowestOf(file: LogFile, scans: readonly { file: LogFile; scan: Scan }[]): number {
+  let lowest = 1
+  for (const each of scans) {
+    if (each.file === file) break
+    if (each.file.priority === 'low') lowest = Math.max(lowest, ...each.scan.frames.map(({ seq }) => seq + 1))
+  }
+  return lowest
 }
 
 function isLater(a: Span, b: Span): boolean {

@@ -25,6 +25,11 @@ export class ForgetfulDisk implements Disk {
     return new Map([...this.#files].map(([name, file]) => [name, file.bytes]))
   }
 
+  /** What a crash cannot take of a file. */
+  durableText(name: string): string {
+    return this.#files.get(name)?.durable.toString('latin1') ?? ''
+  }
+
   /** Flips one bit of a file, synced or not. */
   damage(name: string, at: number): void {
     const file = this.#files.get(name)
