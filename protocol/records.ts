@@ -147,7 +147,7 @@ const EnvelopeHead = z.looseObject({
 })
 
 /** What one publish carries. Without `epoch` its records are unsequenced: kept, but outside the ledger's proof. */
-export type Envelope = Omit<z.infer<typeof EnvelopeHead>, 'records'> & { records: DeviceRecord[] }
+export type Envelope = z.infer<typeof EnvelopeHead> & { records: DeviceRecord[] }
 
 export type EnvelopeEncoding = 'json' | 'br'
 

@@ -8,6 +8,7 @@ import { AppError } from '../../lib/errors.ts'
 import { migrationsFolder } from '../../lib/program-file.ts'
 import { openDatabase, storageError, type Database } from '../../lib/sqlite/open.ts'
 import type { DeviceId, Epoch } from '../../protocol/ids.ts'
+import { observedAtMs } from '../../protocol/observed.ts'
 import { decodeEnvelope, isKnownRecord, type DeviceRecord, type Envelope } from '../../protocol/records.ts'
 import { Refusal } from '../../protocol/refusal.ts'
 import type { Committed, Outcome, Publish } from './batch.ts'
@@ -105,7 +106,7 @@ export class Journal {
         string,
       ]
     >(
-      `INSERT INTO record (device_id, epoch_id, seq, kind, name, is_answer, at_ms, received_ms, clock, body)
+      `INSERT INTO record (device_id, epoch_id, seq, kind, name, is_answer, observed_ms, received_ms, clock, body)
        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     )
     this.#trim = { history: prepareTrim(database, 0), answers: prepareTrim(database, 1) }
@@ -202,7 +203,7 @@ export class Journal {
     let entry: EpochEntry | undefined
     try {
       envelope = decodeEnvelope(publish.payload, publish.encoding, publish.device)
-      const epoch = envelope.epoch as Epoch | undefined
+      const { epoch } = envelope
       if (epoch !== undefined) entry = this.#epochFor(deviceId, epoch, envelope.records, transaction.nowMs)
     } catch (error) {
       if (error instanceof Refusal) return this.#refuse(publish, deviceId, error, transaction)
@@ -211,14 +212,14 @@ export class Journal {
       const bug = new Refusal('bad-shape', `the decoder failed: ${(error as Error).message.slice(0, 120)}`, error)
       return this.#refuse(publish, deviceId, bug, transaction)
     }
-    const clock = (envelope.clock as string | undefined) ?? null
+    const { clock, sentMs } = envelope
     const before = { stored: transaction.stored, bytes: transaction.bytes }
     for (const record of envelope.records) {
       const { seq } = record
       if (entry === undefined || seq === undefined) {
-        this.#insertRecord(deviceId, null, record, clock, transaction)
+        this.#insertRecord(deviceId, null, record, { clock, sentMs }, transaction)
       } else if (!entry.ranges.has(seq)) {
-        this.#epochs.add(entry, seq, this.#insertRecord(deviceId, entry.id, record, clock, transaction))
+        this.#epochs.add(entry, seq, this.#insertRecord(deviceId, entry.id, record, { clock, sentMs }, transaction))
         if (isKnownRecord(record) && record.kind === 'gap') this.#epochs.addLost(entry, record)
       }
     }
@@ -250,7 +251,7 @@ export class Journal {
     deviceId: number,
     epochId: number | null,
     record: DeviceRecord,
-    clock: string | null,
+    { clock, sentMs }: { clock?: Envelope['clock']; sentMs?: Envelope['sentMs'] },
     transaction: Transaction,
   ): number {
     const isAnswer = record.kind === 'answer' ? 1 : 0
@@ -262,9 +263,9 @@ export class Journal {
       record.kind,
       nameOf(record),
       isAnswer,
-      record.atMs ?? null,
+      observedAtMs({ atMs: record.atMs, sentMs, clock, receivedAtMs: transaction.nowMs }),
       transaction.nowMs,
-      clock,
+      clock ?? null,
       body,
     )
     transaction.lastId = Number(lastInsertRowid)
@@ -288,7 +289,7 @@ export class Journal {
       sha256: createHash('sha256').update(payload).digest('hex'),
       head: Buffer.from(payload.subarray(0, refusedHeadBytes)).toString('base64'),
     }
-    this.#insertRecord(deviceId, null, trace, null, transaction)
+    this.#insertRecord(deviceId, null, trace, {}, transaction)
     return outcome
   }
 

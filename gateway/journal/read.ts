@@ -17,8 +17,8 @@ export interface StoredRecord {
   /** Of snapshots, deltas and events the query's name; of answers the query's id. */
   name: string | null
   isAnswer: boolean
-  /** By the device's clock, which may be wrong. */
-  atMs: number | null
+  /** By this gateway's clock, as well as it can tell. */
+  observedAtMs: number
   receivedAtMs: number
   clock: string | null
   body: string
@@ -41,7 +41,7 @@ export interface JournalReader {
   close(): void
 }
 
-const columns = `r.id, d.name AS device, e.epoch, r.seq, r.kind, r.name, r.is_answer AS isAnswer, r.at_ms AS atMs,
+const columns = `r.id, d.name AS device, e.epoch, r.seq, r.kind, r.name, r.is_answer AS isAnswer, r.observed_ms AS observedAtMs,
   r.received_ms AS receivedAtMs, r.clock, r.body
   FROM record r JOIN device d ON d.id = r.device_id LEFT JOIN epoch e ON e.id = r.epoch_id`
 

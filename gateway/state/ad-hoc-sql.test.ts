@@ -26,8 +26,8 @@ function snapshot(
     epoch: `epoch-${device}`,
     seq: id,
     kind: 'snapshot',
-    atMs: nowMs - 60_000,
-    receivedMs: nowMs - 59_000,
+    observedAtMs: nowMs - 60_000,
+    receivedAtMs: nowMs - 59_000,
     body: JSON.stringify({ kind: 'snapshot', name, columns, rows, ...(table === undefined ? {} : { table }) }),
   }
 }

@@ -30,8 +30,8 @@ function input(id: number, seq: number, record: Record<string, unknown>, more: P
     epoch: 'epoch-0001',
     seq,
     kind: String(record.kind),
-    atMs: 1_000_000 + id,
-    receivedMs: 2_000_000 + id,
+    observedAtMs: 1_000_000 + id,
+    receivedAtMs: 2_000_000 + id,
     body: JSON.stringify({ seq, ...record }),
     ...more,
   }
@@ -103,9 +103,9 @@ test('ignores an older record of the same epoch that arrives again', () => {
 
 test('takes unsequenced snapshots in the order of their arrival', () => {
   const fold = new Fold(database)
-  const unsequenced = { epoch: null, seq: null, atMs: null }
+  const unsequenced = { epoch: null, seq: null }
   fold.apply([input(1, 1, snapshot([[1, 'x']]), unsequenced), input(2, 1, snapshot([[2, 'y']]), unsequenced)])
-  expect(held()).toMatchObject({ rows: [[2, 'y']], observedAtMs: 2_000_002 })
+  expect(held()).toMatchObject({ rows: [[2, 'y']], observedAtMs: 1_000_002 })
 })
 
 test('offers changed tables for the state lane once, in the order of their change', () => {

@@ -16,8 +16,8 @@ export interface FoldInput {
   epoch: string | null
   seq: number | null
   kind: string
-  atMs: number | null
-  receivedMs: number
+  observedAtMs: number
+  receivedAtMs: number
   /** The record as JSON. */
   body: string
 }
@@ -65,7 +65,7 @@ export class Fold {
     let staleDeltas = 0
     this.#database.transaction(() => {
       for (const input of fresh) {
-        this.#statements.touchDevice.run({ device: input.device, receivedMs: input.receivedMs })
+        this.#statements.touchDevice.run({ device: input.device, receivedMs: input.receivedAtMs })
         if (input.kind === 'snapshot') this.#snapshot(held, input)
         else if (input.kind === 'delta') staleDeltas += this.#delta(held, input) ? 0 : 1
         else if (input.kind === 'status') this.#status(input)
@@ -92,7 +92,7 @@ export class Fold {
       packed: same ? before.packed : undefined,
       sha256,
       journalId: same ? before.journalId : input.id,
-      changedAtMs: same ? before.changedAtMs : observed(input),
+      changedAtMs: same ? before.changedAtMs : input.observedAtMs,
       ...seenBy(input),
       stale: false,
       rowsChanged: !same || before.rowsChanged || before.tableName !== tableName,
@@ -124,7 +124,7 @@ export class Fold {
       packed: undefined,
       sha256: digest(before.columns, toColumnar(before.columns.length, rows)),
       journalId: input.id,
-      changedAtMs: observed(input),
+      changedAtMs: input.observedAtMs,
       ...seenBy(input),
       rowsChanged: true,
     })
@@ -264,12 +264,8 @@ function isOlder(input: FoldInput, held: HeldTable): boolean {
   return input.epoch !== null && input.epoch === held.epoch && (input.seq ?? 0) <= (held.seq ?? 0)
 }
 
-function observed(input: FoldInput): number {
-  return input.atMs ?? input.receivedMs
-}
-
 function seenBy(input: FoldInput) {
-  return { epoch: input.epoch, seq: input.seq, observedAtMs: observed(input), receivedAtMs: input.receivedMs }
+  return { epoch: input.epoch, seq: input.seq, observedAtMs: input.observedAtMs, receivedAtMs: input.receivedAtMs }
 }
 
 function isEmpty(rows: Columnar): boolean {

@@ -29,7 +29,7 @@ serveWorker<StateMethods>({
     restartWhenJournalIsNew()
     fold = new Fold(state)
     readBatch = journal.prepare(
-      `SELECT record.id, device.name AS device, epoch.epoch, seq, kind, at_ms AS atMs, received_ms AS receivedMs, body
+      `SELECT record.id, device.name AS device, epoch.epoch, seq, kind, observed_ms AS observedAtMs, received_ms AS receivedAtMs, body
        FROM record JOIN device ON device.id = record.device_id LEFT JOIN epoch ON epoch.id = record.epoch_id
        WHERE record.id > ? AND is_answer = 0 ORDER BY record.id LIMIT ${batchRecords}`,
     )

@@ -338,6 +338,7 @@ function recordLine(row: StoredRecord): string {
     device: row.device,
     ...(row.epoch === null ? {} : { epoch: row.epoch }),
     receivedAtMs: row.receivedAtMs,
+    observedAtMs: row.observedAtMs,
     ...(row.clock === null ? {} : { clock: row.clock }),
   }
   return `${JSON.stringify(head).slice(0, -1)},"record":${row.body}}`

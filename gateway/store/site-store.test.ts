@@ -80,7 +80,7 @@ function publish(...records: Omit<DeviceRecord, 'seq'>[]): void {
   const reader = openJournalReader(join(dataDir, 'journal.db'))
   const fresh = reader.after(fold.journalId, { only: 'history' })
   reader.close()
-  fold.apply(fresh.map(({ receivedAtMs, ...record }): FoldInput => ({ ...record, receivedMs: receivedAtMs })))
+  fold.apply(fresh.map(({ receivedAtMs, ...record }): FoldInput => ({ ...record, receivedAtMs: receivedAtMs })))
 }
 
 const snapshot = (name: string, cell = 'x') => ({ kind: 'snapshot', name, columns: ['v'], rows: [[cell]] })

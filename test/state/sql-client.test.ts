@@ -22,8 +22,8 @@ beforeAll(() => {
       epoch: 'epoch-0001',
       seq: 1,
       kind: 'snapshot',
-      atMs: Date.now(),
-      receivedMs: Date.now(),
+      observedAtMs: Date.now(),
+      receivedAtMs: Date.now(),
       body: JSON.stringify({ kind: 'snapshot', name: 'uptime', columns: ['days'], rows: [[3]] }),
     },
   ])

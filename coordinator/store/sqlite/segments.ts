@@ -131,8 +131,7 @@ export function segmentTables(database: Database.Database, { hosts, epochs, tabl
         return
       }
       counts.records++
-      // A clock that was never set says nothing: then the time of arrival at the gateway is the best there is.
-      const observedAtMs = item.clock === 'unsynced' ? receivedAtMs : (record.atMs ?? receivedAtMs)
+      const observedAtMs = item.observedAtMs ?? receivedAtMs
       if (!isKnownRecord(record)) {
         counts.unknown++
       } else if (record.kind === 'snapshot' || record.kind === 'delta') {

@@ -34,7 +34,8 @@ CREATE TABLE record (
   name TEXT,
   -- 1: answers, sent before all else; 0: history
   is_answer INTEGER NOT NULL,
-  at_ms INTEGER,
+  -- by this gateway's clock, as well as it can tell (protocol/observed.ts)
+  observed_ms INTEGER NOT NULL,
   received_ms INTEGER NOT NULL,
   clock TEXT,
   body TEXT NOT NULL
