@@ -32,10 +32,7 @@ async function reportStopped(dataDir: string, json?: true): Promise<void> {
     process.exitCode = exitCodes.peer
     return
   }
-  const waiting =
-    outbox.files === 0
-      ? 'its outbox is empty'
-      : `its outbox holds ${formatBytes(outbox.byteCount)} in ${outbox.files} files`
+  const waiting = outbox.files === 0 ? 'it has no outbox yet' : `its outbox files take ${formatBytes(outbox.byteCount)}`
   throw new AppError('AGENT_NOT_RUNNING', `no agent runs with the data directory ${dataDir}; ${waiting}`, {
     exit: 'peer',
     hint: 'systemctl start tidegate-agent, or tidegate-agent run --config FILE',
@@ -62,7 +59,7 @@ export function describe(status: AgentStatus, nowMs: number): [string, string][]
     ...describeClock(status),
     [
       'outbox',
-      `${outbox.recordCount} records wait, ${formatBytes(outbox.byteCount)} of ${formatBytes(outbox.maxBytes)} used` +
+      `${count(outbox.recordCount, 'record waits', 'records wait')}, ${formatBytes(outbox.byteCount)} of ${formatBytes(outbox.maxBytes)} used` +
         (status.lastAckMs === undefined ? '' : `, last acknowledged ${since(status.lastAckMs)} ago`) +
         (outbox.lostCount === 0 ? '' : `, ${outbox.lostCount} LOST since the start (named in gaps)`),
     ],
@@ -70,7 +67,7 @@ export function describe(status: AgentStatus, nowMs: number): [string, string][]
       'schedule',
       schedule.length === 0
         ? 'empty'
-        : `${schedule.length} queries` +
+        : count(schedule.length, 'query', 'queries') +
           (next === undefined ? '' : `, next ${next.name} in ${formatDuration(Math.max(0, next.nextAtMs - nowMs))}`),
     ],
     [
@@ -78,11 +75,18 @@ export function describe(status: AgentStatus, nowMs: number): [string, string][]
       `${commands.answered} answered since the start, ${commands.waiting} waiting` +
         (commands.running === undefined ? '' : `, ${commands.running} running`),
     ],
+    ...schedule.flatMap(({ name, problem }): [string, string][] =>
+      problem === undefined ? [] : [['problem', `query ${name} ${problem}`]],
+    ),
     ...denyList.map(({ sqlSha256, reason, untilMs }): [string, string] => [
       'denied',
       `${sqlSha256.slice(0, 12)}… for another ${formatDuration(untilMs - nowMs)}: ${reason}`,
     ]),
   ]
+}
+
+function count(number: number, one: string, many: string): string {
+  return `${number} ${number === 1 ? one : many}`
 }
 
 function describeLink(

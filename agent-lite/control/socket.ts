@@ -49,11 +49,13 @@ export async function serveStatus(dataDir: string, status: () => unknown): Promi
   await unlink(path).catch(() => undefined)
   const server = createServer((socket) => {
     socket.on('error', () => socket.destroy())
+    socket.setTimeout(answerTimeoutMs, () => socket.destroy())
     socket.end(`${JSON.stringify(status())}\n`)
     socket.resume()
   })
   await new Promise<void>((resolve, reject) => {
-    server.once('error', reject)
+    // Also later: that nobody can be told the status is no reason to end.
+    server.on('error', reject)
     server.listen(path, resolve)
   })
   await chmod(path, 0o600)

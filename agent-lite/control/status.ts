@@ -2,6 +2,7 @@
 import type { DenyListEntry } from '../dispatch/deny-list.ts'
 import type { LinkState } from '../link/link.ts'
 import type { OutboxState } from '../outbox/outbox.ts'
+import type { QueryState } from '../schedule/start.ts'
 
 export interface AgentStatus extends LinkState {
   device: string
@@ -11,14 +12,7 @@ export interface AgentStatus extends LinkState {
   startedMs: number
   gateway: string
   outbox: OutboxState
-  schedule: readonly ScheduleLine[]
+  schedule: readonly QueryState[]
   denyList: readonly DenyListEntry[]
   commands: { waiting: number; running: string | undefined; answered: number }
-}
-
-/** One scheduled query, as far as status shows it. */
-export interface ScheduleLine {
-  name: string
-  nextAtMs: number
-  missedCount: number
 }

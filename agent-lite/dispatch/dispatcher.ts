@@ -50,6 +50,7 @@ export class Dispatcher {
   readonly #cancelled = new Set<string>()
   readonly #stopping = new AbortController()
   #running: { id: string; abort: AbortController } | undefined
+  #receiving: Promise<void> = Promise.resolve()
   #turn: Promise<void> = Promise.resolve()
   #answeredCount = 0
 
@@ -80,7 +81,14 @@ export class Dispatcher {
    * Takes a command's JWS. Resolves when it may be acknowledged: it is durable, was known, or is refused. Rejects when
    * the gateway should send it again.
    */
-  async receive(payload: Buffer): Promise<void> {
+  receive(payload: Buffer): Promise<void> {
+    // In turn: the same command may come over an old and a new connection at once.
+    const received = this.#receiving.then(() => this.#receive(payload))
+    this.#receiving = received.catch(() => undefined)
+    return received
+  }
+
+  async #receive(payload: Buffer): Promise<void> {
     const { trust, site, device, journal, log } = this.#options
     let command: Command
     try {
@@ -187,7 +195,11 @@ export class Dispatcher {
     if (denied !== undefined) {
       return end('denylisted', `this statement is not run for a day, because it ended the SQL engine: ${denied}`)
     }
-    await journal.start(id)
+    try {
+      await journal.start(id)
+    } catch (error) {
+      return end('failed', `this device cannot note that it runs: ${(error as Error).message}`)
+    }
     return this.#run(command, entry.notes)
   }
 
@@ -229,7 +241,12 @@ export class Dispatcher {
 
   /** Puts an answer into the outbox, part by part, trying again while the disk does not take it. False when stopped. */
   async #store({ id }: QueryCommand, parts: readonly AnswerRecord[]): Promise<boolean> {
-    if (parts.length > 1) await this.#options.journal.start(id, parts.length)
+    const { journal, log } = this.#options
+    if (parts.length > 1) {
+      await journal.start(id, parts.length).catch((error: unknown) => {
+        log.error({ err: error, id }, 'cannot note how many parts an answer has')
+      })
+    }
     for (const part of parts) {
       while (!(await this.#add(part))) {
         if (!(await this.#pause(storeRetryMs))) return false

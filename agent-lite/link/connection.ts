@@ -1,5 +1,6 @@
 // One connection to the gateway. mqtt.js speaks the protocol and nothing else: it never reconnects, never queues and never
 // sends again, because the outbox does. Each connection has a new client, so that nothing outlives it there.
+import { X509Certificate } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { isIP } from 'node:net'
 import { checkServerIdentity, connect as tlsConnect, type PeerCertificate, type TLSSocket } from 'node:tls'
@@ -44,7 +45,7 @@ export class Connection {
   static async open(options: ConnectionOptions): Promise<Connection> {
     const files = await readFiles(options.tls)
     const connection = new Connection(options, files)
-    await connection.#opened(options)
+    await connection.#opened(options, files.cert)
     return connection
   }
 
@@ -102,19 +103,17 @@ export class Connection {
     })
   }
 
-  async #opened({ gateway, signal }: ConnectionOptions): Promise<void> {
+  async #opened({ gateway, signal }: ConnectionOptions, cert: Buffer): Promise<void> {
     const giveUp = () => void this.#socket.destroy()
     signal.addEventListener('abort', giveUp)
+    if (signal.aborted) giveUp()
     const opened = new Promise<'opened'>((resolve) => this.#client.once('connect', () => resolve('opened')))
     const outcome = await Promise.race([opened, this.closed])
     signal.removeEventListener('abort', giveUp)
     if (outcome === 'opened') return
-    if (this.#problem !== undefined) throw this.#problem
-    throw new LinkProblem(
-      'refused',
-      `the gateway ${gateway.host}:${gateway.port} ended the connection before it said a word`,
-      "its log says why: this device's certificate may be revoked, of another site, or the device quarantined",
-    )
+    const problem = this.#problem ?? new LinkProblem('lost', `${gateway.host}:${gateway.port} ended the connection`)
+    // A server on Node refuses a client's certificate after the handshake, by hanging up.
+    throw problem.kind === 'lost' && this.#socket.authorized ? hungUp(gateway, cert) : problem
   }
 
   /** QoS 1: resolves on the PUBACK, rejects with LinkProblem when the connection ends before. */
@@ -152,6 +151,22 @@ export class Connection {
     await this.closed
     clearTimeout(timer)
   }
+}
+
+/** Why a gateway would hang up on this device before it answered CONNECT. */
+function hungUp({ host, port }: ConnectionOptions['gateway'], cert: Buffer): LinkProblem {
+  const { validTo } = new X509Certificate(cert)
+  return Date.parse(validTo) < Date.now()
+    ? new LinkProblem(
+        'refused',
+        `the gateway ${host}:${port} refused this device: its certificate expired on ${validTo}`,
+        'issue a new one: tidegate certs issue',
+      )
+    : new LinkProblem(
+        'refused',
+        `the gateway ${host}:${port} hung up on this device before it said a word`,
+        "its log says why: this device's certificate may be revoked, of another site, or the device quarantined",
+      )
 }
 
 async function readFiles(tls: ConnectionOptions['tls']): Promise<{ ca: Buffer; cert: Buffer; key: Buffer }> {

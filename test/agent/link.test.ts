@@ -233,4 +233,10 @@ test('certificates that have expired are named as such', async () => {
     tls: expired.tls,
   })
   expect((await problem(link)).kind).toBe('gateway-certificate-expired')
+  await issueDevice({ pki: root, site, device, force: true, validity })
+  await issueServer({ pki: root, role: 'gateway', site, dns: ['localhost'], force: true })
+  const late = startLink(await startGateway(expired.paths.gateway(site), expired.ca), await openOutbox(), {
+    tls: expired.tls,
+  })
+  expect(await problem(late)).toMatchObject({ kind: 'refused', message: expect.stringContaining('expired') })
 })
