@@ -59,7 +59,7 @@ async function startAgent(config: AgentConfig, log: Logger): Promise<() => Promi
   const uptimeMs = () => Math.round(uptime() * 1000)
   const clock = () => readClockState(uptimeMs())
 
-  let status: () => unknown = () => ({ device, starting: true })
+  let status: () => AgentStatus | { starting: true } = () => ({ starting: true })
   const control = await serveStatus(dataDir, () => status())
   // A start that fails must end the process.
   control.unref()
@@ -107,7 +107,7 @@ async function startAgent(config: AgentConfig, log: Logger): Promise<() => Promi
   outbox.onStored = () => link.wake()
   outbox.onLost = (ranges) => schedule.noteLost(ranges)
 
-  status = (): AgentStatus => ({
+  status = () => ({
     device,
     site,
     version,

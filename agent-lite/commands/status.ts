@@ -19,8 +19,14 @@ export function statusCommand(): Command {
     .addHelpText('after', '\nExample:\n  tidegate-agent status --json | jq .outbox.recordCount\n')
     .action(async ({ config, json }: { config: string; json?: true }) => {
       const { dataDir } = loadAgentConfig(config)
-      const status = (await readStatus(dataDir)) as AgentStatus | undefined
+      const status = (await readStatus(dataDir)) as AgentStatus | { starting: true } | undefined
       if (status === undefined) return reportStopped(dataDir, json)
+      if ('starting' in status) {
+        throw new AppError('AGENT_STARTING', 'the agent is just starting', {
+          exit: 'peer',
+          hint: 'ask again in a moment',
+        })
+      }
       await print(json ? `${JSON.stringify(status, null, 2)}\n` : lines(describe(status, Date.now())))
     })
 }
