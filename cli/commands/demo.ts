@@ -25,7 +25,7 @@ const schedule: Schedule = {
   },
 }
 
-const slowLinkBytesPerSecond = 24 * 1024
+const slowLinkBytesPerSecond = 8 * 1024
 const question = 'SELECT o.name, o.version, u.total_seconds AS uptime_s FROM os_version o, uptime u'
 const queuedQuestion = 'SELECT count(*) AS processes, max(resident_size) / 1048576 AS largest_mib FROM processes'
 
@@ -54,7 +54,7 @@ async function runDemo({ keep }: { keep: boolean }): Promise<void> {
       folder,
       devices,
       schedule,
-      gateway: { uplink: { stateLaneAbove: '4KiB', segmentBytes: '4KiB' } },
+      gateway: { uplink: { stateLaneAbove: '4KiB', segmentBytes: '4KiB', retryMax: '2s' } },
     })
     await Promise.race([tell(stack, story), aborted(abort.signal)])
     if (keep) await keepRunning(stack, abort.signal)
@@ -185,7 +185,7 @@ async function queuedAnswers(stack: Stack, story: Story, queryId: string): Promi
     60_000,
   )
   story.say('The question that waited has its answers:')
-  await story.command(stack, ['queries', 'show', queryId])
+  await story.command(stack, ['queries', 'show', queryId, '--follow'])
 }
 
 interface Ledger {
