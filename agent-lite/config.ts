@@ -1,10 +1,9 @@
 // agent.yaml: every key, its default and its range. The only reader of the file and of the packs it points to; certificates
 // and keys are read by those who use them. Checked whole: every problem in it and in the packs is named at once.
 import { createHash } from 'node:crypto'
-import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
-import { z } from 'zod'
-import { durationMs, loadConfig, relativeTo, sizeBytes } from '../lib/config.ts'
+import * as z from 'zod'
+import { durationMs, hostPort, loadConfig, relativeTo, sizeBytes } from '../lib/config.ts'
 import { AppError } from '../lib/errors.ts'
 import { logLevels } from '../lib/log.ts'
 import { SiteId } from '../protocol/ids.ts'
@@ -15,16 +14,6 @@ import { readPackFile } from './packs/pack-file.ts'
 import { Pack, Queries, strictObject } from './packs/pack-schema.ts'
 import { resolveSchedule, type NamedPack, type Resolved } from './packs/resolve.ts'
 import type { ScheduledQuery } from './schedule/scheduled-query.ts'
-
-const Address = z.string().transform((text, context) => {
-  const match = /^(?:\[([0-9a-fA-F:]+)\]|([^:\s]+)):(\d{1,5})$/.exec(text)
-  const port = Number(match?.[3])
-  if (match === null || port < 1 || port > 65_535) {
-    context.addIssue({ code: 'custom', message: 'must be host:port, for example gateway.plant:8883' })
-    return z.NEVER
-  }
-  return { host: match[1] ?? match[2] ?? '', port }
-})
 
 /** A duration from `min` to `max`, both as people write them. */
 function duration(min: string, max: string, minMs: number, maxMs: number) {
@@ -39,7 +28,7 @@ function agentConfig(configPath: string) {
   return strictObject({
     site: SiteId,
     /** Where the site's gateway listens. */
-    gateway: Address,
+    gateway: hostPort.refine(({ port }) => port > 0, 'must name a port'),
     tls: strictObject({ ca: Path, cert: Path, key: Path }),
     /** Public keys whose commands this device obeys, by authority. None of an authority: it is not obeyed. */
     trust: strictObject({ centre: z.array(Path).default([]), plant: z.array(Path).default([]) }).prefault({}),
@@ -140,20 +129,6 @@ export function loadAgentConfig(path: string, host = { hostname: hostname() }): 
     skipped,
     warnings: ignoredOptions(options).map((name) => `options.${name}: this agent has no such option`),
     hash: createHash('sha1').update(JSON.stringify(config)).digest('hex'),
-  }
-}
-
-/** Text of a file that the configuration names; `key` says where. Throws AppError CONFIG_FILE_UNREADABLE. */
-export function readConfigFile(path: string, key: string): string {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch (error) {
-    const code = String((error as NodeJS.ErrnoException).code)
-    throw new AppError('CONFIG_FILE_UNREADABLE', `${key}: cannot read ${path} (${code})`, {
-      exit: 'config',
-      hint: code === 'ENOENT' ? 'correct the path, or issue the file with tidegate certs' : 'check its owner and mode',
-      cause: error,
-    })
   }
 }
 

@@ -2,7 +2,7 @@
 // before a CRL is signed, so a crash can leave a certificate listed that nobody has, never one in the field that nobody can revoke.
 // Entries are never removed: an expired certificate may still deliver old data, and only if it was not revoked.
 import { join } from 'node:path'
-import { z } from 'zod'
+import * as z from 'zod'
 import { AppError } from '../lib/errors.ts'
 import { readBounded, replaceFile } from './files.ts'
 import { caFiles } from './layout.ts'

@@ -1,26 +1,15 @@
 // coordinator.yaml: its schema, its defaults, and the only place that reads it.
-import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { z } from 'zod'
-import { durationMs, loadConfig, relativeTo } from '../lib/config.ts'
-import { AppError } from '../lib/errors.ts'
+import * as z from 'zod'
+import { durationMs, hostPort, loadConfig, relativeTo } from '../lib/config.ts'
 import { logLevels } from '../lib/log.ts'
-
-const listen = z
-  .string()
-  .regex(/^(\[[0-9a-fA-F:]+\]|[^\s:]+):\d{1,5}$/, 'write host:port, for example 0.0.0.0:8443')
-  .transform((text) => {
-    const colon = text.lastIndexOf(':')
-    return { host: text.slice(0, colon).replace(/^\[|\]$/g, ''), port: Number(text.slice(colon + 1)) }
-  })
-  .refine(({ port }) => port <= 65_535, 'a port is at most 65535')
 
 const day = 86_400_000
 
 const Config = z.strictObject({
   dataDir: z.string(),
   sites: z.strictObject({
-    listen,
+    listen: hostPort,
     cert: z.string(),
     key: z.string(),
     /** The root CA: whoever it vouches for may connect. */
@@ -29,7 +18,7 @@ const Config = z.strictObject({
     revocation: z.array(z.strictObject({ crl: z.string(), ca: z.string() })).default([]),
   }),
   api: z.strictObject({
-    listen,
+    listen: hostPort,
     cert: z.string(),
     key: z.string(),
     requestsPerMinute: z.int().min(1).max(1_000_000).default(1200),
@@ -66,21 +55,4 @@ export function loadCoordinatorConfig(path: string): CoordinatorConfig {
 
 export function storePath(config: Pick<CoordinatorConfig, 'dataDir'>): string {
   return join(config.dataDir, 'coordinator.db')
-}
-
-/** Reads a file that the configuration names. Throws AppError CONFIG_FILE_UNREADABLE with the key's name. */
-export function readNamed(key: string, path: string): string {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch (error) {
-    throw new AppError(
-      'CONFIG_FILE_UNREADABLE',
-      `cannot read ${key} (${path}): ${String((error as { code?: string }).code)}`,
-      {
-        exit: 'config',
-        hint: 'check the path, and that this user may read it',
-        cause: error,
-      },
-    )
-  }
 }

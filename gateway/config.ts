@@ -1,8 +1,6 @@
 // gateway.yaml: every key, its default and its range. The only reader of the file and of what it points to.
-import { readFileSync } from 'node:fs'
-import { z } from 'zod'
-import { durationMs, loadConfig, relativeTo, sizeBytes } from '../lib/config.ts'
-import { AppError } from '../lib/errors.ts'
+import * as z from 'zod'
+import { durationMs, hostPort, loadConfig, relativeTo, sizeBytes } from '../lib/config.ts'
 import { logLevels } from '../lib/log.ts'
 import { SiteId } from '../protocol/ids.ts'
 import { limits } from '../protocol/limits.ts'
@@ -10,18 +8,7 @@ import { ConsentRules } from './dispatch/consent.ts'
 
 const Count = z.int().min(1)
 
-/** "127.0.0.1:9883", "[::1]:9883". */
-const Address = z.string().transform((text, context) => {
-  const match = /^(?:\[([0-9a-fA-F:]+)\]|([^:\s]+)):(\d{1,5})$/.exec(text)
-  const port = Number(match?.[3])
-  if (match === null || port > 65_535) {
-    context.addIssue({ code: 'custom', message: 'must be host:port, for example 0.0.0.0:8883' })
-    return z.NEVER
-  }
-  return { host: match[1] ?? match[2] ?? '', port }
-})
-
-const LoopbackAddress = Address.refine(
+const LoopbackAddress = hostPort.refine(
   ({ host }) => host === 'localhost' || host === '::1' || /^127\./.test(host),
   'must be a loopback address: this API is plain HTTP',
 )
@@ -30,7 +17,7 @@ const GatewayConfig = z.strictObject({
   site: SiteId,
   dataDir: z.string().min(1),
   devices: z.strictObject({
-    listen: Address.prefault('0.0.0.0:8883'),
+    listen: hostPort.prefault('0.0.0.0:8883'),
     cert: z.string(),
     key: z.string(),
     /** The site's CA and the root in one file. */
@@ -119,19 +106,5 @@ export function loadGatewayConfig(path: string): GatewayConfig {
       key: at(centre.key ?? devices.key),
       trust: centre.trust.map(at),
     },
-  }
-}
-
-/** Text of a file that the configuration names. Throws AppError CONFIG_FILE_UNREADABLE. */
-export function readConfigFile(path: string, key: string): string {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch (error) {
-    const code = String((error as NodeJS.ErrnoException).code)
-    throw new AppError('CONFIG_FILE_UNREADABLE', `${key}: cannot read ${path} (${code})`, {
-      exit: 'config',
-      hint: code === 'ENOENT' ? 'correct the path, or make the file with tidegate certs' : 'check its owner and mode',
-      cause: error,
-    })
   }
 }

@@ -2,10 +2,11 @@
 import { X509Certificate } from 'node:crypto'
 import { createSecureContext } from 'node:tls'
 import { RevocationList } from '../certs/revocation.ts'
+import { readConfigFile } from '../lib/config.ts'
 import { AppError } from '../lib/errors.ts'
 import { createSigner, loadTrustedKey } from '../protocol/jws.ts'
 import { siteCas } from './broker/admission.ts'
-import { readConfigFile, type GatewayConfig } from './config.ts'
+import type { GatewayConfig } from './config.ts'
 
 export interface GatewayFiles {
   devices: { cert: string; key: string; ca: string }

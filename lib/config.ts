@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { dirname, isAbsolute, join } from 'node:path'
 import { parseDocument } from 'yaml'
-import { z } from 'zod'
+import * as z from 'zod'
 import { AppError } from './errors.ts'
 import { parseDurationMs, parseSizeBytes } from './units.ts'
 
@@ -10,6 +10,19 @@ import { parseDurationMs, parseSizeBytes } from './units.ts'
 export const durationMs = z.string().transform((text, context) => convert(text, parseDurationMs, context))
 /** A size in the file ("64MiB"), bytes in the program. */
 export const sizeBytes = z.string().transform((text, context) => convert(text, parseSizeBytes, context))
+
+/** "127.0.0.1:9883", "[::1]:9883", "gateway.plant:8883" in the file; host and port in the program. */
+export const hostPort = z.string().transform((text, context) => {
+  const match = /^(?:\[([0-9a-fA-F:]+)\]|([^:\s]+)):(\d{1,5})$/.exec(text)
+  const port = Number(match?.[3])
+  if (match === null || port > 65_535) {
+    const message = match === null ? 'must be host:port, for example gateway.plant:8883' : 'a port is at most 65535'
+    context.addIssue({ code: 'custom', message })
+    return z.NEVER
+  }
+  return { host: match[1] ?? match[2] ?? '', port }
+})
+export type HostPort = z.output<typeof hostPort>
 
 /** Reads and checks a file against a schema (use z.strictObject). Throws AppError CONFIG_UNREADABLE or CONFIG_INVALID. */
 export function loadConfig<T extends z.ZodType>(path: string, schema: T): z.output<T> {
@@ -44,6 +57,20 @@ export function parseConfig<T extends z.ZodType>(text: string, schema: T, name: 
 /** A path in a configuration file is relative to the file's folder. */
 export function relativeTo(configPath: string, path: string): string {
   return isAbsolute(path) ? path : join(dirname(configPath), path)
+}
+
+/** Text of a file that a configuration names under `key`. Throws AppError CONFIG_FILE_UNREADABLE. */
+export function readConfigFile(path: string, key: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (error) {
+    const code = String((error as NodeJS.ErrnoException).code)
+    throw new AppError('CONFIG_FILE_UNREADABLE', `${key}: cannot read ${path} (${code})`, {
+      exit: 'config',
+      hint: code === 'ENOENT' ? 'correct the path, or make the file with tidegate certs' : 'check its owner and mode',
+      cause: error,
+    })
+  }
 }
 
 function invalid(name: string, problems: string[]): AppError {

@@ -1,6 +1,6 @@
 // The people's API of the coordinator (/api/v1): every request and answer as a schema. The server checks with them and
 // publishes them as OpenAPI, the command line parses with them. Objects are loose for the reader: new fields may come.
-import { z } from 'zod'
+import * as z from 'zod'
 import { costClasses } from './commands.ts'
 import { DeviceId, SiteId } from './ids.ts'
 import { limits } from './limits.ts'

@@ -1,5 +1,5 @@
 // Commands travel down, signed by the centre or by the plant. A gateway passes the centre's on but cannot make them.
-import { z } from 'zod'
+import * as z from 'zod'
 import { DeviceId, QueryId, SiteId } from './ids.ts'
 import { verifyJws, type Signer, type TrustedKey } from './jws.ts'
 import { parseJson } from './json.ts'

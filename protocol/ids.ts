@@ -1,5 +1,5 @@
 // Identifiers that travel. Branded, so that swapped arguments do not compile.
-import { z } from 'zod'
+import * as z from 'zod'
 
 const name = /^[a-z0-9][a-z0-9-]{0,62}$/
 

@@ -1,5 +1,5 @@
 // A receipt says: everything up to segment n of this chain is committed at the centre. Only a receipt lets a gateway delete.
-import { z } from 'zod'
+import * as z from 'zod'
 import { Epoch, SiteId } from './ids.ts'
 import { verifyJws, type Signer, type TrustedKey } from './jws.ts'
 import { parseJson } from './json.ts'

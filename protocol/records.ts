@@ -1,5 +1,5 @@
 // Records: what a device has to say. Each kind's schema, and how they are grouped into an envelope for one publish.
-import { z } from 'zod'
+import * as z from 'zod'
 import { checkColumnar, type Columnar } from './columnar.ts'
 import { compress, decompress } from './compression.ts'
 import { DeviceId, Epoch, QueryId, QueryName } from './ids.ts'

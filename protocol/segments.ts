@@ -5,7 +5,7 @@
 // The header names the body's hash and the hash of the previous segment file of the same chain, so that a missing,
 // swapped or altered segment shows. A chain begins when a gateway's store is made; its segments are numbered from 1.
 import { createHash } from 'node:crypto'
-import { z } from 'zod'
+import * as z from 'zod'
 import { checkColumnar, type Columnar } from './columnar.ts'
 import { codecs, compress, decompress, type Codec } from './compression.ts'
 import { DeviceId, Epoch, QueryId, QueryName, SiteId } from './ids.ts'

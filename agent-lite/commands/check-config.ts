@@ -1,9 +1,10 @@
 // tidegate-agent check-config: all that `run` would read, without starting anything; every problem is named at once.
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { Command } from 'commander'
+import { readConfigFile } from '../../lib/config.ts'
 import { AppError, exitCodes } from '../../lib/errors.ts'
 import { loadTrustedKey } from '../../protocol/jws.ts'
-import { loadAgentConfig, readConfigFile, type AgentConfig } from '../config.ts'
+import { loadAgentConfig, type AgentConfig } from '../config.ts'
 import { Engine } from '../engine/client.ts'
 import { deviceOf } from '../identity.ts'
 import { print } from '../output/print.ts'

@@ -3,7 +3,7 @@
 // time has passed. A line that a crash tore off was never acknowledged.
 import { mkdir, open, readFile, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
-import { z } from 'zod'
+import * as z from 'zod'
 import { AppError } from '../../lib/errors.ts'
 import type { Logger } from '../../lib/log.ts'
 import { Command } from '../../protocol/commands.ts'

@@ -2,7 +2,7 @@
 // restart. Written at once and whole; losing the file costs one more try of each.
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { z } from 'zod'
+import * as z from 'zod'
 import type { Logger } from '../../lib/log.ts'
 import { replaceFileSync } from './replace-file.ts'
 

@@ -1,6 +1,6 @@
-// Which seqs are accounted for: acknowledged by the gateway, or named in a gap that was. Remembered so that a restart does
-// not send everything again. Written now and then and not synced: a stale copy only makes the device send a record
-// twice, which the gateway recognises. A damaged copy must not be believed, so it carries a checksum.
+// Which seqs are accounted for (acknowledged by the gateway, or named in a gap that was), and which come next. Written now
+// and then: a stale copy only makes the device send a record twice, which the gateway recognises. A damaged copy must not
+// be believed, so it carries a checksum; and it is synced, since it may be the only witness of seqs given out.
 import { SeqRanges, type SeqRange } from '../../protocol/seq-ranges.ts'
 import { crc32 } from './crc32.ts'
 import type { Disk } from './disk.ts'
@@ -17,15 +17,14 @@ export interface Accounted {
 export async function saveAccounted(
   disk: Disk,
   { epoch, seqs, nextSeq }: Accounted & { epoch: string },
-  isSynced: boolean,
 ): Promise<void> {
   const text = JSON.stringify({ epoch, ranges: seqs, nextSeq })
   const file = Buffer.from(`${crc32(Buffer.from(text))} ${text}`)
   await disk.write(`${name}.new`, 0, file)
   await disk.truncate(`${name}.new`, file.byteLength)
-  if (isSynced) await disk.sync(`${name}.new`)
+  await disk.sync(`${name}.new`)
   await disk.rename(`${name}.new`, name)
-  if (isSynced) await disk.syncFolder()
+  await disk.syncFolder()
 }
 
 export async function loadAccounted(disk: Disk, epoch: string): Promise<Accounted> {

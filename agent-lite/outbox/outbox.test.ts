@@ -211,6 +211,21 @@ test('a flipped bit costs the record it hit, which a gap names; the damaged file
   expect((await open()).state.lostCount).toBe(0)
 })
 
+test('a file that the disk does not give back is set aside, and the rest goes on', async () => {
+  let outbox = await open()
+  for (let index = 0; index < 3; index++) outbox.add(status(noise(300, index)), { urgent: index === 1 })
+  await outbox.close()
+  const lowFile = logFiles().find((name) => name.includes('-low-')) ?? ''
+  const read = disk.read.bind(disk)
+  disk.read = (name) => (name === lowFile ? Promise.reject(new Error('EIO')) : read(name))
+  outbox = await open()
+  const records = await everything(outbox)
+  expect(records.filter(({ kind }) => kind === 'status').map(({ seq }) => seq)).toEqual([2])
+  const named = gaps(records)
+  expect([1, 3].every((seq) => named.some(([from, to]) => seq >= from && seq <= to))).toBe(true)
+  expect([...disk.contents.keys()]).toContain(`damaged/${lowFile}`)
+})
+
 test('damage that comes while it runs is named when the record is read', async () => {
   const outbox = await open()
   for (let index = 0; index < 3; index++) outbox.add(status(noise(300, index)))

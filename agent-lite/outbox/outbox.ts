@@ -19,9 +19,10 @@ import { Refusal } from '../../protocol/refusal.ts'
 import { SeqRanges, type SeqRange } from '../../protocol/seq-ranges.ts'
 import { saveAccounted } from './accounted.ts'
 import { openFolder, type Disk } from './disk.ts'
-import { decodeFrame, encodeBody, encodeFrame, spanMax, type Body, type Span } from './frame.ts'
+import { FileSet, type Entry } from './file-set.ts'
+import { encodeBody, type Body } from './frame.ts'
 import { GapBook, joined, type Gap, type GapReason } from './gap-book.ts'
-import { fileName, frameBytes, LogFile, priorities, type Priority } from './log-file.ts'
+import { frameBytes, priorities, type LogFile, type Priority } from './log-file.ts'
 import { recover, type Recovered } from './recovery.ts'
 
 export interface OutboxOptions {
@@ -62,14 +63,6 @@ export interface OutboxState {
   writtenBytes: number
 }
 
-interface Entry {
-  seq: number
-  body: Body
-  priority: Priority
-  isGap: boolean
-  isStored: boolean
-}
-
 interface Pending extends Entry {
   settle(stored: boolean): void
 }
@@ -79,7 +72,7 @@ const batchRecords = 64
 const defaultFileBytes = 1_048_576
 const defaultFlushDelayMs = 5000
 const retryAfterMs = 30_000
-const accountedEveryMs = 600_000
+const accountedEveryMs = 1_800_000
 /** At most one gap per so many bytes of a dropped file: telling of it takes a thirtieth of what dropping it frees. */
 const gapShare = 4096
 /** Room on a full disk for the gap that must be written before anything may be deleted. */
@@ -100,8 +93,7 @@ export class Outbox {
   readonly #fileBytes: number
   readonly #flushDelayMs: number
   readonly #nowMs: () => number
-  #files: LogFile[]
-  #active: Partial<Record<Priority, LogFile>> = {}
+  readonly #files: FileSet
   readonly #accounted: SeqRanges
   #pending: Pending[] = []
   #pendingBytes = 0
@@ -115,8 +107,6 @@ export class Outbox {
   #isFailing = false
   #isClosed = false
   #lostCount = 0
-  #writeCount = 0
-  #writtenBytes = 0
 
   private constructor(disk: Disk, recovered: Recovered, options: OutboxOptions) {
     this.#disk = disk
@@ -136,7 +126,7 @@ export class Outbox {
     const lost = [...recovered.lost, ...[...recovered.gaps.values()].map(({ from, to }): SeqRange => [from, to])]
     this.atStart = { lost, nextSeq: recovered.nextSeq }
     this.onLost = (ranges) => lost.push(...ranges)
-    this.#files = recovered.files
+    this.#files = new FileSet(disk, recovered.epoch, this.#fileBytes, recovered.files)
     this.#nextSeq = recovered.nextSeq
     this.#highestWritten = recovered.nextSeq - 1
     this.#gaps = new GapBook(recovered.gaps)
@@ -175,19 +165,21 @@ export class Outbox {
       const isTold = await this.#locked(() => this.#writeBatch())
       if (!isTold && recovered.isDamaged) throw new Error('no room to name lost records in a gap')
     }
-    await recovered.repair((file) => this.#files.includes(file))
-    await this.#keepReserve()
-    for (const file of this.#files) {
-      if (file.byteCount < this.#fileBytes) this.#active[file.priority] = file
-      else delete this.#active[file.priority]
+    // What is damaged may be all that shows how far seqs had got.
+    if (recovered.isDamaged) {
+      await this.#disk.remove(reserveName).catch(() => undefined)
+      await this.#saveAccounted()
     }
+    await recovered.repair((file) => this.#files.has(file))
+    await this.#keepReserve()
+    this.#files.continueNewest()
     await this.#locked(() => this.#removeAcknowledged())
     this.onLost = () => {}
   }
 
   get state(): OutboxState {
     const { epoch } = this
-    const recordCount = this.#pending.length + this.#files.reduce((sum, file) => sum + file.unacknowledgedCount, 0)
+    const recordCount = this.#pending.length + this.#files.unacknowledgedCount
     return {
       epoch,
       recordCount,
@@ -195,8 +187,8 @@ export class Outbox {
       maxBytes: this.#maxBytes,
       nextSeq: this.#nextSeq,
       lostCount: this.#lostCount,
-      writeCount: this.#writeCount,
-      writtenBytes: this.#writtenBytes,
+      writeCount: this.#files.writeCount,
+      writtenBytes: this.#files.writtenBytes,
     }
   }
 
@@ -247,7 +239,9 @@ export class Outbox {
     if (this.#isClosed || (this.#timer !== undefined && (this.#isTimerUrgent || !isUrgent))) return
     clearTimeout(this.#timer)
     this.#isTimerUrgent = isUrgent
-    this.#timer = setTimeout(() => void this.flush(), delayMs)
+    this.#timer = setTimeout(() => {
+      this.flush().catch((error: unknown) => this.#log.error({ err: error }, 'the outbox could not be written'))
+    }, delayMs)
   }
 
   /** Resolves when everything added before is durable or given up. */
@@ -277,7 +271,7 @@ export class Outbox {
       const places: { file: LogFile; place: number }[] = []
       let byteCount = 0
       let isUrgent = false
-      for (const file of this.#inSendingOrder()) {
+      for (const file of this.#files.inSendingOrder()) {
         for (const waiting of file.waiting()) {
           const isFull = records.length >= maxRecords || byteCount + waiting.jsonBytes > maxBytes
           if (records.length > 0 && isFull) return { records, places, isUrgent }
@@ -294,16 +288,12 @@ export class Outbox {
     })
   }
 
-  #inSendingOrder(): LogFile[] {
-    return [...this.#files.filter(isHigh), ...this.#files.filter((file) => !isHigh(file))]
-  }
-
   async #read(
     file: LogFile,
     at: { place: number; seq: number; offset: number; byteCount: number },
   ): Promise<DeviceRecord | undefined> {
     try {
-      const json = decodeFrame(await this.#disk.readAt(file.name, at.offset, at.byteCount), at.seq)
+      const json = await this.#files.read(file, at)
       if (json !== undefined) return JSON.parse(json) as DeviceRecord
     } catch (error) {
       this.#log.error({ error: String(error), file: file.name, seq: at.seq }, 'cannot read a record of the outbox')
@@ -321,7 +311,7 @@ export class Outbox {
       const gap = this.#gaps.acknowledge(seq)
       if (gap !== undefined) this.#accounted.addRange(gap.from, gap.to)
     }
-    if (this.#files.some((file) => this.#isDone(file))) await this.#locked(() => this.#removeAcknowledged())
+    if (this.#files.isAnyDone) await this.#locked(() => this.#removeAcknowledged())
   }
 
   /** They were not acknowledged: the next lease may hand them out again. */
@@ -357,7 +347,7 @@ export class Outbox {
   }
 
   get #byteCount(): number {
-    return this.#files.reduce((sum, file) => sum + file.byteCount, this.#reserveBytes)
+    return this.#files.byteCount + this.#reserveBytes
   }
 
   get #reserveBytes(): number {
@@ -454,80 +444,24 @@ export class Outbox {
     const to = Math.max(this.#highestWritten, ...toWrite.map(({ seq }) => seq))
     if (toWrite.length > 0 && toWrite.every(({ seq }) => seq > this.#highestWritten + 1)) {
       // Seqs jump: should the frames that follow be damaged, nothing else would tell how far.
-      await this.#saveAccounted({ nextSeq: to + 1, isSynced: true })
+      await this.#saveAccounted(to + 1)
     }
     for (const priority of priorities) {
       const own = toWrite.filter((entry) => entry.priority === priority)
       if (own.length === 0) continue
-      await this.#append(priority, own, { from, to })
+      await this.#files.append(priority, own, { from, to }, this.#highestWritten)
       this.#highestWritten = to
     }
   }
 
-  async #append(priority: Priority, entries: readonly Entry[], span: Span): Promise<void> {
-    const frames = entries.map(({ seq, body, isGap }) => {
-      const from = Math.max(span.from, seq - spanMax)
-      return encodeFrame(body, seq, { from, to: span.to }, isGap)
-    })
-    const bytes = Buffer.concat(frames)
-    const file = this.#fileFor(priority, bytes.byteLength)
-    const isNew = file.recordCount === 0
-    try {
-      await this.#disk.write(file.name, file.byteCount, bytes)
-      await this.#disk.sync(file.name)
-      if (isNew) await this.#disk.syncFolder()
-    } catch (error) {
-      await this.#leave(file)
-      throw error
-    }
-    this.#writeCount++
-    this.#writtenBytes += bytes.byteLength
-    let offset = file.byteCount
-    for (const [index, frame] of frames.entries()) {
-      const entry = entries[index] as Entry
-      entry.isStored = true
-      file.add({ seq: entry.seq, offset, byteCount: frame.byteLength, jsonBytes: entry.body.jsonBytes })
-      offset += frame.byteLength
-    }
-  }
-
-  #fileFor(priority: Priority, byteCount: number): LogFile {
-    const current = this.#active[priority]
-    if (current !== undefined && (current.byteCount === 0 || current.byteCount + byteCount <= this.#fileBytes)) {
-      return current
-    }
-    const taken = new Set(this.#files.map(({ name }) => name))
-    let givenOut = this.#highestWritten
-    while (taken.has(fileName(givenOut, priority, this.epoch))) givenOut++
-    const file = new LogFile(fileName(givenOut, priority, this.epoch), priority)
-    this.#files.push(file)
-    this.#active[priority] = file
-    return file
-  }
-
-  /** After a failed write nothing is known of the file's end, so nothing more is written there. */
-  async #leave(file: LogFile): Promise<void> {
-    delete this.#active[file.priority]
-    const isLast = this.#files.length === 1
-    if (file.recordCount > 0 || isLast) await this.#disk.truncate(file.name, file.byteCount).catch(() => undefined)
-    else await this.#remove(file).catch(() => undefined)
-  }
-
-  async #remove(file: LogFile): Promise<void> {
-    this.#files = this.#files.filter((other) => other !== file)
-    if (this.#active[file.priority] === file) delete this.#active[file.priority]
-    await this.#disk.remove(file.name)
-  }
-
   /** Gives the oldest file of low priority up, or, when there is none, of high. False when there is nothing to give up. */
   async #dropOldest(): Promise<boolean> {
-    const filled = this.#files.filter((file) => file.recordCount > 0)
-    const file = filled.find((each) => !isHigh(each)) ?? filled[0]
+    const { file, isOnly } = this.#files.oldest() ?? {}
     if (file === undefined) return false
     const ranges = file.ranges('unacknowledged')
     if (ranges.length > 0 || this.#gaps.isAnythingOwed) {
       this.#announceLoss(ranges, 'outbox-full')
-      if (this.#active[file.priority] === file) delete this.#active[file.priority]
+      this.#files.finish(file)
       // With what is owed, since the file may be the only evidence of it.
       await this.#tell(this.#gaps.newsOf(ranges, 'outbox-full', Math.max(8, this.#fileBytes / gapShare)))
       this.#gaps.forget(ranges)
@@ -536,13 +470,13 @@ export class Outbox {
         { file: file.name, lost: ranges.slice(0, 20), count: countOf(ranges) },
         'the outbox is full: dropped its oldest file',
       )
-    } else if (filled.length === 1) {
+    } else if (isOnly) {
       // The last file alone tells the next start the epoch, and where seqs continue.
       return false
     } else {
-      await this.#saveAccounted({ isSynced: true })
+      await this.#saveAccounted()
     }
-    await this.#remove(file)
+    await this.#files.remove(file)
     return true
   }
 
@@ -598,31 +532,15 @@ export class Outbox {
     this.#isFailing = true
   }
 
-  #isDone(file: LogFile): boolean {
-    if (file.unacknowledgedCount > 0) return false
-    // The newest file stays: only it tells the next start which seqs were given out.
-    const newest = this.#files.filter((each) => each.priority === file.priority && each.recordCount > 0).at(-1)
-    return file !== newest && this.#active[file.priority] !== file
-  }
-
   async #removeAcknowledged(): Promise<void> {
     // A file may be the only evidence of what is owed.
-    if (this.#gaps.isAnythingOwed) return
-    for (const file of this.#files.filter((each) => this.#isDone(each))) {
-      await this.#remove(file).catch((error: unknown) => {
-        this.#log.warn({ file: file.name, error: String(error) }, 'cannot remove an acknowledged outbox file')
-      })
-    }
+    if (!this.#gaps.isAnythingOwed) await this.#files.removeDone(this.#log)
   }
 
-  async #saveAccounted({ nextSeq = this.#highestWritten + 1, isSynced = false } = {}): Promise<void> {
+  async #saveAccounted(nextSeq = this.#highestWritten + 1): Promise<void> {
     this.#accountedSavedAtMs = this.#nowMs()
-    await saveAccounted(this.#disk, { epoch: this.epoch, seqs: this.#accounted, nextSeq }, isSynced)
+    await saveAccounted(this.#disk, { epoch: this.epoch, seqs: this.#accounted, nextSeq })
   }
-}
-
-function isHigh(file: LogFile): boolean {
-  return file.priority === 'high'
 }
 
 function isDiskFull(error: unknown): boolean {

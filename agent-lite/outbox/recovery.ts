@@ -7,7 +7,7 @@ import type { GapRecord } from '../../protocol/records.ts'
 import { SeqRanges, type SeqRange } from '../../protocol/seq-ranges.ts'
 import { loadAccounted, type Accounted } from './accounted.ts'
 import type { Disk } from './disk.ts'
-import { decodeFrame, isWhole, scanFile, type Frame, type Scan, type Span } from './frame.ts'
+import { decodeFrame, frameMinBytes, isWhole, scanFile, type Frame, type Scan, type Span } from './frame.ts'
 import { LogFile, parseFileName } from './log-file.ts'
 
 export interface Recovered {
@@ -32,13 +32,12 @@ const repairedSuffix = '.repaired'
 
 export async function recover(disk: Disk, log: Logger): Promise<Recovered> {
   const names = await finishRepairs(disk, log)
+  const sizes = new Map((await disk.list()).map(({ name, byteCount }) => [name, byteCount]))
   const parsed = names.flatMap((name) => {
     const about = parseFileName(name)
     return about === undefined ? [] : [{ name, ...about }]
   })
-  // The files of the newest epoch count; others can only have been put here by hand.
-  const newest = parsed.at(-1)
-  const epoch = newest?.epoch ?? randomBytes(12).toString('base64url')
+  const epoch = ownEpoch(parsed) ?? randomBytes(12).toString('base64url')
   for (const stranger of parsed.filter((file) => file.epoch !== epoch)) {
     await setAside(disk, stranger.name, log, 'it belongs to another epoch')
   }
@@ -48,21 +47,21 @@ export async function recover(disk: Disk, log: Logger): Promise<Recovered> {
   const scans: { file: LogFile; givenOut: number; scan: Scan; bytes: Buffer }[] = []
   const seen = new SeqRanges()
   for (const { name, givenOut, priority } of parsed.filter((file) => file.epoch === epoch)) {
-    const bytes = await disk.read(name)
-    const scan = scanFile(bytes)
+    const bytes = await disk.read(name).catch(() => undefined)
+    const scan = bytes === undefined ? unreadable(sizes.get(name) ?? 0) : scanFile(bytes)
     const file = new LogFile(name, priority)
     let offset = 0
     for (const frame of scan.frames) {
       // Where the frame will lie once damage before it has been cut out.
       file.add({ ...frame, offset })
       offset += frame.byteCount
-      if (frame.isGap) noteGap(gaps, frame, bytes)
+      if (frame.isGap && bytes !== undefined) noteGap(gaps, frame, bytes)
     }
     // A write that failed and was repeated elsewhere can have left the same record twice; one envelope may not have both.
     file.acknowledgeWhere((seq) => accounted.seqs.has(seq) || seen.has(seq))
     for (const { seq } of scan.frames) seen.add(seq)
     files.push(file)
-    scans.push({ file, givenOut, scan, bytes: isWhole(scan) ? Buffer.alloc(0) : bytes })
+    scans.push({ file, givenOut, scan, bytes: isWhole(scan) || bytes === undefined ? Buffer.alloc(0) : bytes })
   }
   const { lost, nextSeq } = findLost(scans, accounted)
   return {
@@ -80,6 +79,18 @@ export async function recover(disk: Disk, log: Logger): Promise<Recovered> {
         log,
       ),
   }
+}
+
+/** Files of another epoch can only have been put here by hand: the epoch with the most files is the device's own. */
+function ownEpoch(files: readonly { epoch: string }[]): string | undefined {
+  const counts = new Map<string, number>()
+  for (const { epoch } of files) counts.set(epoch, (counts.get(epoch) ?? 0) + 1)
+  return [...counts].sort(([, a], [, b]) => b - a)[0]?.[0]
+}
+
+/** A file that the disk does not give back at all. */
+function unreadable(byteCount: number): Scan {
+  return { frames: [], damaged: [], unknown: [{ maxFrames: Math.ceil(byteCount / frameMinBytes), isLast: true }] }
 }
 
 function noteGap(gaps: Recovered['gaps'], frame: Frame, file: Buffer): void {

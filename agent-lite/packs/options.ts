@@ -1,5 +1,5 @@
 // osquery's `options`: those this agent honours. The others are ignored with a warning, so that one file serves both.
-import { z } from 'zod'
+import * as z from 'zod'
 import { Interval, Percent } from './pack-schema.ts'
 
 export const OsqueryOptions = z.looseObject({

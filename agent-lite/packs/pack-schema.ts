@@ -1,6 +1,6 @@
 // Schedules and packs as osquery writes them, with what osquery lets pass: numbers and booleans as text. One thing is
 // stricter: a key that is not known is an error, since a misspelt `snapshot` would silently change what is logged.
-import { z } from 'zod'
+import * as z from 'zod'
 import { limits } from '../../protocol/limits.ts'
 
 const Flag = z.preprocess(

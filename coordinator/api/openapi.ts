@@ -1,6 +1,6 @@
 // The zod schemas of protocol/api.ts as OpenAPI 3.1, and their use as Fastify's validators.
 import type { FastifyInstance, FastifySchema, FastifySchemaCompiler } from 'fastify'
-import { z } from 'zod'
+import * as z from 'zod'
 import { ErrorBody } from '../../protocol/api.ts'
 
 const prose: Record<string, string> = {

@@ -2,11 +2,12 @@
 import { createPrivateKey } from 'node:crypto'
 import { Command } from 'commander'
 import type { FastifyInstance } from 'fastify'
+import { readConfigFile } from '../../lib/config.ts'
 import { AppError } from '../../lib/errors.ts'
 import { createLog, type Logger } from '../../lib/log.ts'
 import { createSigner } from '../../protocol/jws.ts'
 import { createApiServer } from '../api/server.ts'
-import { loadCoordinatorConfig, readNamed, storePath, type CoordinatorConfig } from '../config.ts'
+import { loadCoordinatorConfig, storePath, type CoordinatorConfig } from '../config.ts'
 import { Notifier } from '../notifier.ts'
 import { Centre } from '../queries/centre.ts'
 import { ResultLog } from '../result-log/writer.ts'
@@ -38,23 +39,24 @@ export function runCommand(): Command {
 
 /** Files the configuration names, read and checked. Throws AppError. */
 export async function loadSecrets({ sites, api, signing }: CoordinatorConfig, log: Logger) {
-  const signer = await createSigner(readNamed('signing.key', signing.key), readNamed('signing.pub', signing.pub)).catch(
-    (error: unknown) => {
-      throw new AppError('SIGNING_KEY_INVALID', `signing.key and signing.pub are not an Ed25519 key pair in PEM`, {
-        hint: 'tidegate certs init makes one in centre/',
-        exit: 'config',
-        cause: error,
-      })
-    },
-  )
+  const signer = await createSigner(
+    readConfigFile(signing.key, 'signing.key'),
+    readConfigFile(signing.pub, 'signing.pub'),
+  ).catch((error: unknown) => {
+    throw new AppError('SIGNING_KEY_INVALID', `signing.key and signing.pub are not an Ed25519 key pair in PEM`, {
+      hint: 'tidegate certs init makes one in centre/',
+      exit: 'config',
+      cause: error,
+    })
+  })
   return {
     signer,
     sitesTls: {
-      cert: readNamed('sites.cert', sites.cert),
+      cert: readConfigFile(sites.cert, 'sites.cert'),
       key: readKey('sites.key', sites.key),
-      ca: readNamed('sites.ca', sites.ca),
+      ca: readConfigFile(sites.ca, 'sites.ca'),
     },
-    apiTls: { cert: readNamed('api.cert', api.cert), key: readKey('api.key', api.key) },
+    apiTls: { cert: readConfigFile(api.cert, 'api.cert'), key: readKey('api.key', api.key) },
     revocations: new Revocations(sites.revocation, log),
   }
 }
@@ -179,7 +181,7 @@ function once(signal: AbortSignal): Promise<undefined> {
 }
 
 function readKey(name: string, path: string): string {
-  const pem = readNamed(name, path)
+  const pem = readConfigFile(path, name)
   try {
     createPrivateKey(pem)
   } catch (error) {

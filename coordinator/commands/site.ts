@@ -1,10 +1,10 @@
 // `site add` and `site list`: which sites may speak, and with which signing keys.
 import { Command } from 'commander'
+import { readConfigFile } from '../../lib/config.ts'
 import { AppError } from '../../lib/errors.ts'
 import { renderTable } from '../../lib/output/table.ts'
 import { SiteId } from '../../protocol/ids.ts'
 import { loadTrustedKey } from '../../protocol/jws.ts'
-import { readNamed } from '../config.ts'
 import { defaultConfig, operator, withStore, type ConfigOption } from './context.ts'
 
 export function siteCommand(): Command {
@@ -25,7 +25,7 @@ export function siteCommand(): Command {
           exit: 'usage',
         })
       }
-      const publicPem = readNamed('--signing-key', options.signingKey)
+      const publicPem = readConfigFile(options.signingKey, '--signing-key')
       const { kid } = await loadTrustedKey(publicPem, name).catch((error: unknown) => {
         throw new AppError('SIGNING_KEY_INVALID', `${options.signingKey} is not an Ed25519 public key in PEM`, {
           hint: `use signing.pub of the site, made by tidegate certs site ${name}`,

@@ -1,6 +1,6 @@
 // Hosts: the list, one with what is known of it, and one of its latest tables.
 import type { FastifyInstance } from 'fastify'
-import { z } from 'zod'
+import * as z from 'zod'
 import { HostDetail, HostId, HostList, HostsQuery, HostTable, type HostView } from '../../protocol/api.ts'
 import { toRows } from '../../protocol/columnar.ts'
 import { AppError } from '../../lib/errors.ts'

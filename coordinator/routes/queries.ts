@@ -1,7 +1,7 @@
 // Questions to devices: asked, listed, followed, cancelled.
 import { Readable } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
-import { z } from 'zod'
+import * as z from 'zod'
 import {
   FollowQuery,
   QueriesQuery,

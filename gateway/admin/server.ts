@@ -2,7 +2,7 @@
 // that a supervisor and Prometheus can read them; they name no device and no query.
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import { randomUUID } from 'node:crypto'
-import { z } from 'zod'
+import * as z from 'zod'
 import { AppError } from '../../lib/errors.ts'
 import type { Logger } from '../../lib/log.ts'
 import { durationMs } from '../../lib/config.ts'

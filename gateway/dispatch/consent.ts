@@ -1,6 +1,6 @@
 // What the plant allows, by rule: the first rule that matches decides, and without one the answer is yes. Windows are
 // the plant's local time. A cancel is never held back: stopping something is always allowed.
-import { z } from 'zod'
+import * as z from 'zod'
 import { authorities, costClasses, type Command } from '../../protocol/commands.ts'
 
 export const consentActions = ['allow', 'ask', 'veto', 'defer'] as const

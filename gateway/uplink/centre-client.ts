@@ -4,7 +4,7 @@
 import { readFileSync } from 'node:fs'
 import { checkServerIdentity, type PeerCertificate } from 'node:tls'
 import { Client, errors } from 'undici'
-import { z } from 'zod'
+import * as z from 'zod'
 import { identityOf } from '../../certs/peer.ts'
 import type { Epoch, SiteId } from '../../protocol/ids.ts'
 import { limits } from '../../protocol/limits.ts'
