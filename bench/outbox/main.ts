@@ -12,6 +12,7 @@ import {
   openSync,
   readFileSync,
   rmSync,
+  unlinkSync,
   writeFileSync,
   writeSync,
 } from 'node:fs'
