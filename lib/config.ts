@@ -22,7 +22,6 @@ export const hostPort = z.string().transform((text, context) => {
   }
   return { host: match[1] ?? match[2] ?? '', port }
 })
-export type HostPort = z.output<typeof hostPort>
 
 /** Reads and checks a file against a schema (use z.strictObject). Throws AppError CONFIG_UNREADABLE or CONFIG_INVALID. */
 export function loadConfig<T extends z.ZodType>(path: string, schema: T): z.output<T> {

@@ -10,7 +10,7 @@ import { protocolVersion } from './version.ts'
 
 /** Who speaks: the central team, or the plant engineer through the gateway's own key. */
 export const authorities = ['centre', 'plant'] as const
-export type Authority = (typeof authorities)[number]
+type Authority = (typeof authorities)[number]
 
 /** What a query may cost the device; plants decide by it. */
 export const costClasses = ['light', 'normal', 'heavy'] as const
@@ -57,7 +57,7 @@ export const Command = z.discriminatedUnion('kind', [
 ])
 export type Command = z.infer<typeof Command>
 export type CommandInput = z.input<typeof Command>
-export type CommandKind = Command['kind']
+
 
 /** Signs a command. Throws Refusal when it does not fit the schema or the size limit. */
 export async function encodeCommand(command: CommandInput, signer: Signer): Promise<string> {

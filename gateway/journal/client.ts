@@ -12,7 +12,7 @@ import type { JournalMethods } from './worker.ts'
 
 export type { Committed, Outcome } from './batch.ts'
 export type { JournalStats, TrimRequest } from './journal.ts'
-export type { DeviceLedger, EpochLedger } from './ledger.ts'
+export type { DeviceLedger } from './ledger.ts'
 
 export interface JournalClient {
   /**
