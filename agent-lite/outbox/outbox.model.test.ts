@@ -243,3 +243,35 @@ test('whatever happens, every record is delivered or named in a gap, and no seq 
     },
   )
 }, 120_000)
+
+// Histories that once broke it: kind, ! for urgent, @ for the step's number; and the seed of the crashes.
+test.each([
+  [
+    'a gap written ahead of records that wait is damaged',
+    'add flush add add full flush send damage crash add flush send',
+    0,
+  ],
+  [
+    'an acknowledged record is damaged, and the repair removes the last sign of it',
+    'add flush send damage@366392 acknowledge restart crash send add@1 flush',
+    0,
+  ],
+  [
+    'the newest file gives way on a full disk, and then the other one is damaged',
+    'add! add restart full add@10 send acknowledge flush damage add send release',
+    101107426,
+  ],
+  ['damage is found on a full disk', 'add flush damage add flush full restart acknowledge send', 0],
+  ['a file is begun and nothing is ever written to it', 'full crash-soon@137105 add! flush flush send flush', 0],
+  [
+    'a damaged record is read and its file removed before the gap is durable',
+    'crash-soon@490892 full@96671 add flush add flush damage crash add damage@785586 send acknowledge add',
+    2147483554,
+  ],
+])('%s', async (_, history, seed) => {
+  const steps = history.split(' ').map((word): Step => {
+    const [, kind = '', urgent, at] = /^([a-z-]+)(!?)(?:@([0-9]+))?$/.exec(word) ?? []
+    return { kind: kind as Step['kind'], urgent: urgent === '!', size: 1, at: Number(at ?? 0) }
+  })
+  await live(steps, seed)
+})
