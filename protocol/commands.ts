@@ -10,7 +10,6 @@ import { protocolVersion } from './version.ts'
 
 /** Who speaks: the central team, or the plant engineer through the gateway's own key. */
 export const authorities = ['centre', 'plant'] as const
-type Authority = (typeof authorities)[number]
 
 /** What a query may cost the device; plants decide by it. */
 export const costClasses = ['light', 'normal', 'heavy'] as const
