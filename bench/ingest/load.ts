@@ -20,6 +20,8 @@ export interface LoadFigures {
   /** PUBACKs within the measured time. */
   measured: number
   seconds: number
+  /** PUBACKs per second in each fifth part of the time: whether the target slows down as it holds more. */
+  series: number[]
   p50Ms: number
   p99Ms: number
   maxMs: number
@@ -28,6 +30,7 @@ export interface LoadFigures {
 const orders = JSON.parse(process.argv[2] ?? '') as LoadOrders
 const ca = readFileSync(orders.ca)
 const latencies: number[] = []
+const parts = [0, 0, 0, 0, 0]
 let acked = 0
 let measureFromMs = Infinity
 let stopAtMs = Infinity
@@ -143,6 +146,8 @@ class Device {
     }
     acked += count
     this.outstanding -= count
+    const part = Math.floor(((nowMs - measureFromMs) / orders.measureMs) * parts.length)
+    if (parts[part] !== undefined) parts[part] += count
     this.#rest = at === bytes.length ? Buffer.alloc(0) : bytes.subarray(at)
     if (nowMs < stopAtMs && count > 0) this.#publish(count)
   }
@@ -165,6 +170,7 @@ const figures: LoadFigures = {
   acked,
   measured: latencies.length,
   seconds: orders.measureMs / 1000,
+  series: parts.map((count) => Math.round((count * parts.length * 1000) / orders.measureMs)),
   p50Ms: at(0.5),
   p99Ms: at(0.99),
   maxMs: latencies.at(-1) ?? NaN,

@@ -219,6 +219,8 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
         // What a newer gateway could read stays with the device; anything else would come back for ever.
         if (outcome.reason === 'version-unsupported') return callback(refusal)
         refusals.note(refusal, session)
+      } else if (outcome.state === 'over-share') {
+        return callback(new DeviceRefusal('over-share', outcome.message))
       } else {
         counts.storedRecords += outcome.stored
         counts.duplicateRecords += outcome.duplicates

@@ -31,6 +31,7 @@ export const brokerReasons = {
   retain: 'only alive may be retained',
   'storage-failed': 'the gateway could not store it; the device keeps it',
   'storage-busy': 'more is waiting for the disk than memory allows',
+  'over-share': 'the device holds too much of a journal that is getting full; it keeps the rest',
   'storage-stalled': 'the disk has not answered for almost a keepalive',
   'no-ack': 'the device did not acknowledge a command in time',
   frozen: 'the device has stopped reading',

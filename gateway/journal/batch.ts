@@ -23,11 +23,13 @@ export interface PackedBatch {
 
 /**
  * `stored`: everything new in the publish is on disk, `bytes` of JSON. `refused`: it can never be stored as it is; that it came is on
- * disk (kind 'refused'), except for `version-unsupported`, which a newer gateway could read.
+ * disk (kind 'refused'), except for `version-unsupported`, which a newer gateway could read. `over-share`: the device
+ * holds so much of a journal that is getting full that it has to wait; nothing of the publish is kept.
  */
 export type Outcome =
   | { state: 'stored'; stored: number; duplicates: number; bytes: number; lastId: number }
   | { state: 'refused'; reason: RefusalReason; message: string }
+  | { state: 'over-share'; message: string }
 
 export interface Committed {
   /** Newest record id on disk. */
@@ -41,7 +43,7 @@ export interface Committed {
 export interface PackedOutcomes {
   /** Four numbers for each publish: stored, duplicates, bytes, lastId. */
   numbers: Float64Array<ArrayBuffer>
-  refused: (Extract<Outcome, { state: 'refused' }> & { index: number })[]
+  notStored: (Exclude<Outcome, { state: 'stored' }> & { index: number })[]
   committed: Committed
 }
 
@@ -81,20 +83,20 @@ export function unpackBatch({ devices, deviceOf, isBrotli, ends, bytes }: Packed
 
 export function packOutcomes(outcomes: readonly Outcome[], committed: Committed): PackedOutcomes {
   const numbers = new Float64Array(outcomes.length * 4)
-  const refused: PackedOutcomes['refused'] = []
+  const notStored: PackedOutcomes['notStored'] = []
   for (const [index, outcome] of outcomes.entries()) {
-    if (outcome.state === 'refused') refused.push({ ...outcome, index })
+    if (outcome.state !== 'stored') notStored.push({ ...outcome, index })
     else numbers.set([outcome.stored, outcome.duplicates, outcome.bytes, outcome.lastId], index * 4)
   }
-  return { numbers, refused, committed }
+  return { numbers, notStored, committed }
 }
 
-export function unpackOutcomes({ numbers, refused }: PackedOutcomes): Outcome[] {
+export function unpackOutcomes({ numbers, notStored }: PackedOutcomes): Outcome[] {
   const outcomes: Outcome[] = []
   for (let at = 0; at < numbers.length; at += 4) {
     const [stored = 0, duplicates = 0, bytes = 0, lastId = 0] = numbers.subarray(at, at + 4)
     outcomes.push({ state: 'stored', stored, duplicates, bytes, lastId })
   }
-  for (const { index, ...outcome } of refused) outcomes[index] = outcome
+  for (const { index, ...outcome } of notStored) outcomes[index] = outcome
   return outcomes
 }

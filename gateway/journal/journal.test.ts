@@ -208,6 +208,22 @@ test('trim deletes what it may and nothing else; ids and what was received stay 
   again.close()
 })
 
+test('one device cannot fill the journal: near the limit it has to wait, and the others go on', () => {
+  const journal = new Journal({ path: join(folder, 'journal.db'), maxBytes: 4 * 1_048_576, reserveBytes: 65_536 })
+  const commit = (name: string, seq: number) => {
+    const record = { ...snapshot(seq), columns: ['text'], rows: [['x'.repeat(20_000)]] }
+    return journal.commit([publishOf([record], { device: name as DeviceId })]).outcomes[0]?.state
+  }
+  let seq = 1
+  while (commit('greedy', seq) === 'stored') seq++
+  expect(commit('greedy', seq)).toBe('over-share')
+  expect(seq * 20_000).toBeGreaterThan(2 * 1_048_576)
+  for (let other = 1; other <= 20; other++) expect(commit('modest', other)).toBe('stored')
+  while (journal.trimStep({ historyUpTo: seq / 2, answersUpTo: 0 }) > 0);
+  expect(commit('greedy', seq)).toBe('stored')
+  journal.close()
+})
+
 /** A journal on which the insertion of a record named 'trap' fails, as any statement may on a bad disk. */
 function openWithTrap(name: string): Journal {
   const journal = open(name)
@@ -218,6 +234,8 @@ function openWithTrap(name: string): Journal {
   database.close()
   return journal
 }
+
+type Row = { name: string; bytes: number }
 
 /** One thing that happens to the journal in the model test. */
 const step = fc.oneof(
@@ -323,6 +341,13 @@ test('whatever is published, refused, trimmed, failed and crashed, the journal e
           ),
         )
       expect(received.sort()).toEqual([...seen].sort())
+      const held = new Map<string, number>()
+      for (const { device, body } of all(name)) held.set(device, (held.get(device) ?? 0) + Buffer.byteLength(body))
+      const database = new Database(join(folder, name), { readonly: true })
+      for (const { name: device, bytes } of database.prepare('SELECT name, bytes FROM device').all() as Row[]) {
+        expect(bytes).toBe(held.get(device) ?? 0)
+      }
+      database.close()
       journal.close()
     }),
     { numRuns: 40 },

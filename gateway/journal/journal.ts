@@ -7,11 +7,12 @@ import { statSync } from 'node:fs'
 import { AppError } from '../../lib/errors.ts'
 import { migrationsFolder } from '../../lib/program-file.ts'
 import { openDatabase, storageError, type Database } from '../../lib/sqlite/open.ts'
-import type { DeviceId, Epoch } from '../../protocol/ids.ts'
+import type { Epoch } from '../../protocol/ids.ts'
 import { observedAtMs } from '../../protocol/observed.ts'
 import { decodeEnvelope, isKnownRecord, type DeviceRecord, type Envelope } from '../../protocol/records.ts'
 import { Refusal } from '../../protocol/refusal.ts'
 import type { Committed, Outcome, Publish } from './batch.ts'
+import { Devices, type Device } from './devices.ts'
 import { EpochCache, maxEpochsPerDevice, maxRangesPerEpoch, type EpochEntry } from './epochs.ts'
 import { readLedger, type DeviceLedger } from './ledger.ts'
 import { Reserve } from './reserve.ts'
@@ -50,6 +51,8 @@ const trimRows = 500
 const trimBytes = 4 * 1_048_576
 /** A transaction ends with the publish that reaches this: Brotli lets a small batch hold gigabytes. */
 const transactionBytes = 8 * 1_048_576
+/** A device may hold this many times what is still free of maxBytes: alone up to three quarters, and nobody the last bit. */
+const shareOfFree = 3
 /** How much of a refused publish is kept. */
 const refusedHeadBytes = 256
 
@@ -59,16 +62,14 @@ export class Journal {
   readonly #database
   readonly #reserve: Reserve
   readonly #epochs: EpochCache
-  readonly #devices = new Map<string, number>()
+  readonly #devices: Devices
+  readonly #maxBytes: number
   readonly #insert
-  readonly #insertDevice
-  readonly #countUnsequenced
-  readonly #countRefused
   readonly #trim
   #lastId: number
 
   /** Opens or makes the journal. Throws AppError, exit `storage`. */
-  constructor({ path, maxBytes, reserveBytes = 16 * 1_048_576, now = Date.now }: JournalOptions) {
+  constructor({ path, maxBytes = Infinity, reserveBytes = 16 * 1_048_576, now = Date.now }: JournalOptions) {
     this.#path = path
     this.#now = now
     this.#reserve = new Reserve(`${path}-reserve`, reserveBytes)
@@ -77,21 +78,12 @@ export class Journal {
     )
     this.#reserve.take()
     this.#database = database
-    if (maxBytes !== undefined) {
-      const pageBytes = Number(database.pragma('page_size', { simple: true }))
-      database.pragma(`max_page_count = ${Math.max(16, Math.floor(maxBytes / pageBytes))}`)
+    this.#maxBytes = maxBytes
+    if (maxBytes < Infinity) {
+      database.pragma(`max_page_count = ${Math.max(16, Math.floor(maxBytes / this.#pragma('page_size')))}`)
     }
     this.#epochs = new EpochCache(database)
-    for (const { id, name } of database
-      .prepare<[], { id: number; name: string }>('SELECT id, name FROM device')
-      .all()) {
-      this.#devices.set(name, id)
-    }
-    this.#insertDevice = database.prepare<[string]>('INSERT INTO device (name) VALUES (?)')
-    this.#countUnsequenced = database.prepare<[number, number]>(
-      'UPDATE device SET unsequenced = unsequenced + ? WHERE id = ?',
-    )
-    this.#countRefused = database.prepare<[number]>('UPDATE device SET refused = refused + 1 WHERE id = ?')
+    this.#devices = new Devices(database)
     this.#insert = database.prepare<
       [
         number,
@@ -120,23 +112,34 @@ export class Journal {
    * Throws AppError STORE_UNUSABLE (disk full, I/O error); then nothing is kept.
    */
   commit(batch: readonly Publish[]): { outcomes: Outcome[]; committed: Committed } {
-    const nowMs = this.#now()
     const outcomes: Outcome[] = []
-    const transaction: Transaction = { nowMs, lastId: this.#lastId, stored: 0, answers: 0, bytes: 0, newDevices: [] }
+    const transaction: Transaction = {
+      nowMs: this.#now(),
+      freeBytes: 0,
+      lastId: this.#lastId,
+      stored: 0,
+      answers: 0,
+      bytes: 0,
+    }
     try {
-      this.#database.transaction(() => {
-        for (const publish of batch) {
-          outcomes.push(this.#store(publish, transaction))
-          if (transaction.bytes >= transactionBytes) break
-        }
-        this.#epochs.write(nowMs)
-      })()
+      this.#database
+        .transaction(() => {
+          transaction.freeBytes = this.#maxBytes - this.#usedBytes()
+          for (const publish of batch) {
+            outcomes.push(this.#store(publish, transaction))
+            if (transaction.bytes >= transactionBytes) break
+          }
+          this.#epochs.write(transaction.nowMs)
+          this.#devices.write()
+        })
+        .immediate()
     } catch (error) {
       this.#epochs.rolledBack()
-      for (const name of transaction.newDevices) this.#devices.delete(name)
+      this.#devices.rolledBack()
       throw storageError(this.#path, error)
     }
     this.#epochs.committed()
+    this.#devices.committed()
     const { lastId, stored, answers } = transaction
     this.#lastId = lastId
     return { outcomes, committed: { lastId, stored, answers } }
@@ -171,9 +174,24 @@ export class Journal {
     for (const row of next.iterate(upTo, trimRows)) {
       lastId = row.id
       bytes += row.bytes
+      this.#devices.release(row.deviceId, row.bytes)
       if (bytes >= trimBytes) break
     }
-    return lastId === undefined ? 0 : remove.run(lastId).changes
+    if (lastId === undefined) return 0
+    const cut = lastId
+    try {
+      const deleted = this.#database
+        .transaction(() => {
+          this.#devices.write()
+          return remove.run(cut).changes
+        })
+        .immediate()
+      this.#devices.committed()
+      return deleted
+    } catch (error) {
+      this.#devices.rolledBack()
+      throw error
+    }
   }
 
   ledger(device?: string): DeviceLedger[] {
@@ -182,13 +200,12 @@ export class Journal {
 
   stats(): JournalStats {
     const one = <T>(sql: string) => this.#database.prepare<[], T>(sql).pluck().get()
-    const pragma = (name: string) => Number(this.#database.pragma(name, { simple: true }))
     return {
       lastId: this.#lastId,
       firstId: one<number | null>('SELECT min(id) FROM record') ?? undefined,
       fileBytes: fileBytes(this.#path) + fileBytes(`${this.#path}-wal`),
-      usedBytes: (pragma('page_count') - pragma('freelist_count')) * pragma('page_size'),
-      devices: this.#devices.size,
+      usedBytes: this.#usedBytes(),
+      devices: this.#devices.count,
       epochs: one<number>('SELECT count(*) FROM epoch') ?? 0,
     }
   }
@@ -197,34 +214,46 @@ export class Journal {
     this.#database.close()
   }
 
+  #usedBytes(): number {
+    return (this.#pragma('page_count') - this.#pragma('freelist_count')) * this.#pragma('page_size')
+  }
+
+  #pragma(name: string): number {
+    return Number(this.#database.pragma(name, { simple: true }))
+  }
+
   #store(publish: Publish, transaction: Transaction): Outcome {
-    const deviceId = this.#deviceId(publish.device, transaction)
+    const device = this.#devices.get(publish.device)
+    if (device.bytes > shareOfFree * (transaction.freeBytes - transaction.bytes)) {
+      const message = `${publish.device} holds ${device.bytes} bytes of a journal that is getting full`
+      return { state: 'over-share', message }
+    }
     let envelope: Envelope
     let entry: EpochEntry | undefined
     try {
       envelope = decodeEnvelope(publish.payload, publish.encoding, publish.device)
       const { epoch } = envelope
-      if (epoch !== undefined) entry = this.#epochFor(deviceId, epoch, envelope.records, transaction.nowMs)
+      if (epoch !== undefined) entry = this.#epochFor(device, epoch, envelope.records, transaction.nowMs)
     } catch (error) {
-      if (error instanceof Refusal) return this.#refuse(publish, deviceId, error, transaction)
+      if (error instanceof Refusal) return this.#refuse(publish, device, error, transaction)
       if (isStorageError(error)) throw error
       // A bug in a decoder must cost one publish, not every batch that holds it.
       const bug = new Refusal('bad-shape', `the decoder failed: ${(error as Error).message.slice(0, 120)}`, error)
-      return this.#refuse(publish, deviceId, bug, transaction)
+      return this.#refuse(publish, device, bug, transaction)
     }
     const { clock, sentMs } = envelope
     const before = { stored: transaction.stored, bytes: transaction.bytes }
     for (const record of envelope.records) {
       const { seq } = record
       if (entry === undefined || seq === undefined) {
-        this.#insertRecord(deviceId, null, record, { clock, sentMs }, transaction)
+        this.#insertRecord(device, null, record, { clock, sentMs }, transaction)
       } else if (!entry.ranges.has(seq)) {
-        this.#epochs.add(entry, seq, this.#insertRecord(deviceId, entry.id, record, { clock, sentMs }, transaction))
+        this.#epochs.add(entry, seq, this.#insertRecord(device, entry.id, record, { clock, sentMs }, transaction))
         if (isKnownRecord(record) && record.kind === 'gap') this.#epochs.addLost(entry, record)
       }
     }
     const stored = transaction.stored - before.stored
-    if (entry === undefined) this.#countUnsequenced.run(stored, deviceId)
+    if (entry === undefined) this.#devices.change(device, { unsequenced: stored })
     return {
       state: 'stored',
       stored,
@@ -234,8 +263,8 @@ export class Journal {
     }
   }
 
-  #epochFor(deviceId: number, epoch: Epoch, records: readonly DeviceRecord[], nowMs: number): EpochEntry {
-    const entry = this.#epochs.get(deviceId, epoch, nowMs)
+  #epochFor(device: Device, epoch: Epoch, records: readonly DeviceRecord[], nowMs: number): EpochEntry {
+    const entry = this.#epochs.get(device.id, epoch, nowMs)
     if (entry === undefined) {
       throw new Refusal('bad-shape', `epoch ${epoch} is one more than the ${maxEpochsPerDevice} of a device`)
     }
@@ -248,7 +277,7 @@ export class Journal {
   }
 
   #insertRecord(
-    deviceId: number,
+    device: Device,
     epochId: number | null,
     record: DeviceRecord,
     { clock, sentMs }: { clock?: Envelope['clock']; sentMs?: Envelope['sentMs'] },
@@ -257,7 +286,7 @@ export class Journal {
     const isAnswer = record.kind === 'answer' ? 1 : 0
     const body = JSON.stringify(record)
     const { lastInsertRowid } = this.#insert.run(
-      deviceId,
+      device.id,
       epochId,
       record.seq ?? null,
       record.kind,
@@ -271,15 +300,17 @@ export class Journal {
     transaction.lastId = Number(lastInsertRowid)
     transaction.stored++
     transaction.answers += isAnswer
-    transaction.bytes += body.length
+    const bytes = Buffer.byteLength(body)
+    transaction.bytes += bytes
+    this.#devices.change(device, { bytes })
     return transaction.lastId
   }
 
   /** Leaves a trace of a publish that can never be stored: what it was, by hash and first bytes, and why not. */
-  #refuse({ payload, encoding }: Publish, deviceId: number, why: Refusal, transaction: Transaction): Outcome {
+  #refuse({ payload, encoding }: Publish, device: Device, why: Refusal, transaction: Transaction): Outcome {
     const outcome: Outcome = { state: 'refused', reason: why.reason, message: why.message.slice(0, 500) }
     if (why.reason === 'version-unsupported') return outcome
-    this.#countRefused.run(deviceId)
+    this.#devices.change(device, { refused: 1 })
     const trace = {
       kind: 'refused',
       reason: outcome.reason,
@@ -289,36 +320,28 @@ export class Journal {
       sha256: createHash('sha256').update(payload).digest('hex'),
       head: Buffer.from(payload.subarray(0, refusedHeadBytes)).toString('base64'),
     }
-    this.#insertRecord(deviceId, null, trace, {}, transaction)
+    this.#insertRecord(device, null, trace, {}, transaction)
     return outcome
-  }
-
-  #deviceId(device: DeviceId, { newDevices }: Transaction): number {
-    const known = this.#devices.get(device)
-    if (known !== undefined) return known
-    const id = Number(this.#insertDevice.run(device).lastInsertRowid)
-    this.#devices.set(device, id)
-    newDevices.push(device)
-    return id
   }
 }
 
 /** What one transaction has done so far. */
 interface Transaction {
   readonly nowMs: number
+  /** Of maxBytes, when it began. */
+  freeBytes: number
   lastId: number
   stored: number
   answers: number
   /** Of record bodies. */
   bytes: number
-  readonly newDevices: string[]
 }
 
 function prepareTrim(database: Database.Database, isAnswer: 0 | 1) {
   const where = `FROM record WHERE is_answer = ${isAnswer} AND id <= ?`
   return {
-    next: database.prepare<[number, number], { id: number; bytes: number }>(
-      `SELECT id, octet_length(body) AS bytes ${where} ORDER BY id LIMIT ?`,
+    next: database.prepare<[number, number], { id: number; deviceId: number; bytes: number }>(
+      `SELECT id, device_id AS deviceId, octet_length(body) AS bytes ${where} ORDER BY id LIMIT ?`,
     ),
     remove: database.prepare<[number]>(`DELETE ${where}`),
   }

@@ -1,4 +1,6 @@
 // What one peer may take of the listener: handshakes, connections, a share of the reading.
+import { join } from 'node:path'
+import Database from 'better-sqlite3'
 import { afterEach, expect, test } from 'vitest'
 import { closed, envelope, Plant, publish, snapshot } from './plant.ts'
 
@@ -70,4 +72,20 @@ test('when more waits for the disk than memory may hold, reading stops and goes 
   )
   const ledger = await plant.journal.ledger()
   expect(ledger.map(({ epochs }) => epochs[0]?.received)).toEqual(names.map(() => [[1, 40]]))
+})
+
+test('when the disk does not answer, the connection is ended before the device would think us dead, and nothing is lost', async () => {
+  plant = await Plant.start({ broker: { limits: { holdMs: 200 } } })
+  const press = await plant.pki.device('press-1')
+  const client = await plant.connect(press, 'press-1')
+  // Another writer holds the database, as a stuck disk would.
+  const other = new Database(join(plant.folder, 'journal.db'))
+  other.exec('BEGIN IMMEDIATE')
+  await expect(publish(client, 'press-1', envelope('press-1', [snapshot(1)]))).rejects.toThrow()
+  expect((await plant.logged('storage-stalled')).device).toBe('press-1')
+  other.exec('ROLLBACK')
+  other.close()
+  const again = await plant.connect(press, 'press-1')
+  await publish(again, 'press-1', envelope('press-1', [snapshot(1), snapshot(2)]))
+  expect((await plant.journal.stats()).lastId).toBe(2)
 })

@@ -2,6 +2,8 @@
 CREATE TABLE device (
   id INTEGER PRIMARY KEY,
   name TEXT NOT NULL UNIQUE,
+  -- Of its records' bodies in this file: no device may fill it alone.
+  bytes INTEGER NOT NULL DEFAULT 0,
   -- Records without epoch and seq: kept, but outside the ledger's proof.
   unsequenced INTEGER NOT NULL DEFAULT 0,
   -- Publishes that could not be read; each left a record of kind 'refused'.
