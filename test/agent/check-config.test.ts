@@ -60,7 +60,7 @@ test('every file, key and statement that cannot be used is named at once, with e
   expect(JSON.parse(stdout)).toEqual({
     config,
     problems: [
-      `tls.ca: cannot read ${join(folder, 'gone.pem')} (ENOENT) (try: correct the path, or issue the file with tidegate certs)`,
+      `tls.ca: cannot read ${join(folder, 'gone.pem')} (ENOENT) (try: correct the path, or make the file with tidegate certs)`,
       `tls.key: ${otherKey} is not the key of the certificate ${certificate}`,
       `trust.centre.0: ${certificate} is not an Ed25519 public key in PEM`,
       'query wrong: no such column: nope',
