@@ -10,7 +10,6 @@ export interface Entry {
   body: Body
   priority: Priority
   isGap: boolean
-  isStored: boolean
 }
 
 export class FileSet {
@@ -64,7 +63,8 @@ export class FileSet {
   }
 
   /** Makes entries of one priority durable with one write and sync. `givenOut`: the highest seq written before. */
-  async append(priority: Priority, entries: readonly Entry[], span: Span, givenOut: number): Promise<void> {
+  async append(entries: readonly Entry[], span: Span, givenOut: number): Promise<void> {
+    const priority = entries[0]?.priority ?? 'low'
     const frames = entries.map(({ seq, body, isGap }) => {
       const from = Math.max(span.from, seq - spanMax)
       return encodeFrame(body, seq, { from, to: span.to }, isGap)
@@ -85,7 +85,6 @@ export class FileSet {
     let offset = file.byteCount
     for (const [index, frame] of frames.entries()) {
       const entry = entries[index] as Entry
-      entry.isStored = true
       file.add({ seq: entry.seq, offset, byteCount: frame.byteLength, jsonBytes: entry.body.jsonBytes })
       offset += frame.byteLength
     }

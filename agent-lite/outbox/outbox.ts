@@ -22,7 +22,7 @@ import { openFolder, type Disk } from './disk.ts'
 import { FileSet, type Entry } from './file-set.ts'
 import { encodeBody, type Body } from './frame.ts'
 import { GapBook, joined, type Gap, type GapReason } from './gap-book.ts'
-import { frameBytes, priorities, type LogFile, type Priority } from './log-file.ts'
+import { frameBytes, type LogFile, type Priority } from './log-file.ts'
 import { recover, type Recovered } from './recovery.ts'
 
 export interface OutboxOptions {
@@ -226,7 +226,7 @@ export class Outbox {
     const seq = this.#nextSeq++
     this.#pendingBytes += byteCount
     const stored = new Promise<boolean>((settle) => {
-      this.#pending.push({ seq, body, priority, isGap, isStored: false, settle })
+      this.#pending.push({ seq, body, priority, isGap, settle })
     })
     if (priority === 'high') this.#flushSoon(0)
     else if (this.#pending.length >= batchRecords || this.#pendingBytes > this.#fileBytes / 4) this.#flushSoon(0)
@@ -376,10 +376,9 @@ export class Outbox {
       }
     } while (!isWritten)
     this.#takeFromPending(batch)
-    const refused = batch.filter(({ isStored }) => !isStored)
-    if (refused.length > 0) this.#giveUp(rangesOf(refused), 'outbox-full', refused[0]?.seq)
-    for (const { settle, isStored } of batch) settle(isStored)
-    if (batch.length > refused.length) this.onStored()
+    if (!isWritten && batch.length > 0) this.#giveUp(rangesOf(batch), 'outbox-full', batch[0]?.seq)
+    for (const { settle } of batch) settle(isWritten)
+    if (isWritten) this.onStored()
     if (isWritten && this.#isFailing) this.#log.info('the outbox can write again')
     if (isWritten) this.#isFailing = false
     return isWritten
@@ -392,12 +391,13 @@ export class Outbox {
     }
   }
 
+  /** What comes next, as far as it has one priority: a write that is torn then lies in one file, and says what it held. */
   #nextBatch(): Pending[] {
     let byteCount = 0
     let count = 0
-    for (const { body } of this.#pending.slice(0, batchRecords)) {
+    for (const { body, priority } of this.#pending.slice(0, batchRecords)) {
       byteCount += frameBytes(body.bytes.byteLength)
-      if (count > 0 && byteCount > this.#fileBytes) break
+      if (count > 0 && (byteCount > this.#fileBytes || priority !== this.#pending[0]?.priority)) break
       count++
     }
     return this.#pending.slice(0, count)
@@ -416,7 +416,7 @@ export class Outbox {
     const entries = gaps.map(({ from, to, reason }): Entry => {
       const record: GapRecord = { seq: this.#nextSeq++, kind: 'gap', atMs: this.#nowMs(), from, to, reason }
       const body = encodeBody(JSON.stringify(record))
-      return { seq: record.seq, body, priority: 'high', isGap: true, isStored: false }
+      return { seq: record.seq, body, priority: 'high', isGap: true }
     })
     const neverWritten = Math.min(Infinity, ...owed.map((gap) => gap.neverWritten ?? Infinity))
     try {
@@ -430,28 +430,23 @@ export class Outbox {
   }
 
   /**
-   * Makes entries durable that are not yet, with one write and sync per priority. `neverWritten`: lowest seq that the
-   * entries name and no file holds.
+   * Makes entries of one priority durable with one write and sync. `neverWritten`: lowest seq that they name and no file
+   * holds.
    */
   async #write(entries: readonly Entry[], neverWritten = Infinity): Promise<void> {
-    const toWrite = entries.filter(({ isStored }) => !isStored)
+    const [first] = entries
+    if (first === undefined) return
     const from = Math.min(
       neverWritten,
       this.#gaps.lowestNeverWritten,
       this.#pending[0]?.seq ?? Infinity,
-      ...toWrite.map(({ seq }) => seq),
+      ...entries.map(({ seq }) => seq),
     )
-    const to = Math.max(this.#highestWritten, ...toWrite.map(({ seq }) => seq))
-    if (toWrite.length > 0 && toWrite.every(({ seq }) => seq > this.#highestWritten + 1)) {
-      // Seqs jump: should the frames that follow be damaged, nothing else would tell how far.
-      await this.#saveAccounted(to + 1)
-    }
-    for (const priority of priorities) {
-      const own = toWrite.filter((entry) => entry.priority === priority)
-      if (own.length === 0) continue
-      await this.#files.append(priority, own, { from, to }, this.#highestWritten)
-      this.#highestWritten = to
-    }
+    const to = Math.max(this.#highestWritten, ...entries.map(({ seq }) => seq))
+    // Where seqs jump, nothing else would tell how far, should the frames that follow be damaged.
+    if (first.seq > this.#highestWritten + 1) await this.#saveAccounted(to + 1)
+    await this.#files.append(entries, { from, to }, this.#highestWritten)
+    this.#highestWritten = to
   }
 
   /** Gives the oldest file of low priority up, or, when there is none, of high. False when there is nothing to give up. */

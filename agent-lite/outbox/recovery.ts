@@ -8,7 +8,7 @@ import { SeqRanges, type SeqRange } from '../../protocol/seq-ranges.ts'
 import { loadAccounted, type Accounted } from './accounted.ts'
 import type { Disk } from './disk.ts'
 import { decodeFrame, frameMinBytes, isWhole, scanFile, type Frame, type Scan, type Span } from './frame.ts'
-import { LogFile, parseFileName } from './log-file.ts'
+import { LogFile, parseFileName, priorities, type Priority } from './log-file.ts'
 
 export interface Recovered {
   epoch: Epoch
@@ -114,7 +114,9 @@ function findLost(
     for (const { seq } of scan.frames) known.add(seq)
     for (const { span } of [...scan.frames, ...scan.damaged]) if (isLater(span, newest)) newest = span
   }
-  let highest = Math.max(newest.to, accounted.nextSeq - 1, ...scans.map(({ givenOut }) => givenOut))
+  const written = Math.max(newest.to, accounted.nextSeq - 1, ...scans.map(({ givenOut }) => givenOut))
+  // Frames with unreadable heads at the end of both newest files may each have been the last ones.
+  const highest = written + sum(priorities.map((priority) => framesCutOff(scans, priority)))
   const lost = new SeqRanges()
   const addMissing = (from: number, to: number): void => {
     for (const range of known.missing(from, to)) lost.addRange(...range)
@@ -122,19 +124,24 @@ function findLost(
   for (const { file, scan } of scans) {
     // A lost gap was perhaps the only word of records that are long gone.
     for (const { seq, isGap } of scan.damaged) addMissing(isGap ? 1 : seq, isGap ? highest : seq)
-    const isNewestFile = file === scans.filter((each) => each.file.priority === file.priority).at(-1)?.file
-    for (const { maxFrames, isLast } of scan.unknown) {
-      if (maxFrames === 0) continue
-      const beyond = isLast && isNewestFile ? maxFrames : 0
-      addMissing(file.priority === 'high' ? 1 : lowestOf(file, scans), highest + beyond)
+    if (scan.unknown.some(({ maxFrames }) => maxFrames > 0)) {
+      addMissing(file.priority === 'high' ? 1 : lowestOf(file, scans), highest)
     }
   }
-  // The last write may have been torn between its two files, or its frames lie after damage: its span tells what it held.
-  addMissing(newest.from, newest.to)
-  // Beyond it, files can have been begun, and gaps been due, for records that were never written.
-  addMissing(newest.to + 1, highest)
-  highest = Math.max(highest, lost.highest ?? 0)
+  // What was under way at the last write may never have been written: its span tells. Beyond it, files can have been
+  // begun, and gaps been due, for records that never were.
+  addMissing(newest.from, highest)
   return { lost: lost.toJSON(), nextSeq: highest + 1 }
+}
+
+/** How many frames may have lain in the unreadable end of the newest file of a priority. */
+function framesCutOff(scans: readonly { file: LogFile; scan: Scan }[], priority: Priority): number {
+  const newest = scans.filter(({ file }) => file.priority === priority).at(-1)
+  return sum(newest?.scan.unknown.filter(({ isLast }) => isLast).map(({ maxFrames }) => maxFrames) ?? [])
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0)
 }
 
 /** Records of low priority are written in order: a file has none as low as those of the file before. */
