@@ -24,7 +24,7 @@ const day = 86_400_000
 const Path = z.string().min(1)
 
 /** `configPath`: what paths of pack files are relative to. */
-function agentConfig(configPath: string) {
+export function agentConfig(configPath: string) {
   return strictObject({
     site: SiteId,
     /** Where the site's gateway listens. */

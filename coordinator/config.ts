@@ -6,7 +6,7 @@ import { logLevels } from '../lib/log.ts'
 
 const day = 86_400_000
 
-const Config = z.strictObject({
+export const CoordinatorConfigSchema = z.strictObject({
   dataDir: z.string(),
   sites: z.strictObject({
     listen: hostPort,
@@ -30,11 +30,11 @@ const Config = z.strictObject({
   log: z.strictObject({ level: z.enum(logLevels).default('info') }).prefault({}),
 })
 
-export type CoordinatorConfig = z.output<typeof Config>
+export type CoordinatorConfig = z.output<typeof CoordinatorConfigSchema>
 
 /** Loads and checks the file; paths in it become absolute or relative to the working directory. Throws AppError. */
 export function loadCoordinatorConfig(path: string): CoordinatorConfig {
-  const config = loadConfig(path, Config)
+  const config = loadConfig(path, CoordinatorConfigSchema)
   const at = (file: string) => relativeTo(path, file)
   const { sites, api, signing, resultLog } = config
   return {

@@ -13,7 +13,7 @@ const LoopbackAddress = hostPort.refine(
   'must be a loopback address: this API is plain HTTP',
 )
 
-const GatewayConfig = z.strictObject({
+export const GatewayConfig = z.strictObject({
   site: SiteId,
   dataDir: z.string().min(1),
   devices: z.strictObject({
