@@ -93,8 +93,6 @@ function ifPresent<T>(read: () => T): T | undefined {
 
 function explain(code: string): string {
   if (code === 'ENOENT') return 'no such file'
-  if (code === 'EACCES' || code === 'EPERM') {
-    return process.getuid?.() === 0 ? 'permission denied, even to root' : 'permission denied (run as root to read it)'
-  }
+  if (code === 'EACCES' || code === 'EPERM') return 'permission denied (root may be allowed to)'
   return code
 }

@@ -48,5 +48,5 @@ test('warns of a folder it may not read and gives the other jobs', () => {
   }
   const { rows, warnings } = readTable(crontab, { device })
   expect(rows).toHaveLength(3)
-  expect(warnings).toEqual(['cannot read /var/spool/cron/crontabs: permission denied (run as root to read it)'])
+  expect(warnings).toEqual(['cannot read /var/spool/cron/crontabs: permission denied (root may be allowed to)'])
 })

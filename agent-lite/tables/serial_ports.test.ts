@@ -75,7 +75,7 @@ test('looks into no process and no counter that was not asked for, and warns whe
   const { rows, warnings } = readTable(serialPorts, { device: guarded })
   expect(rows.map((row) => row['tx'])).toEqual([null, null, null])
   expect(warnings).toEqual([
-    'cannot read /proc/tty/driver: permission denied (run as root to read it)',
+    'cannot read /proc/tty/driver: permission denied (root may be allowed to)',
     'holders, pid: 2 processes could not be looked into (run as root to see all)',
   ])
 })
