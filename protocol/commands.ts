@@ -57,7 +57,6 @@ export const Command = z.discriminatedUnion('kind', [
 export type Command = z.infer<typeof Command>
 export type CommandInput = z.input<typeof Command>
 
-
 /** Signs a command. Throws Refusal when it does not fit the schema or the size limit. */
 export async function encodeCommand(command: CommandInput, signer: Signer): Promise<string> {
   const jws = await signer.sign('tg-command', parse(Command, command, 'command'))
