@@ -9,6 +9,8 @@ export interface LoadOrders {
   port: number
   ca: string
   devices: { id: string; cert: string; key: string }[]
+  /** One more device, which publishes on schedule whatever the others do. */
+  probe: { id: string; cert: string; key: string }
   inFlight: number
   payloadBytes: number
   warmupMs: number
@@ -25,11 +27,21 @@ export interface LoadFigures {
   p50Ms: number
   p99Ms: number
   maxMs: number
+  /**
+   * Of the probe, from the moment a publish was due: what a device sees that does not wait for the broker. The figures
+   * above leave out whatever would have been sent while the broker stood still.
+   */
+  probeP50Ms: number
+  probeP99Ms: number
+  probeMaxMs: number
 }
+
+const probeEveryMs = 10
 
 const orders = JSON.parse(process.argv[2] ?? '') as LoadOrders
 const ca = readFileSync(orders.ca)
 const latencies: number[] = []
+const probeLatencies: number[] = []
 const parts = [0, 0, 0, 0, 0]
 let acked = 0
 let measureFromMs = Infinity
@@ -50,8 +62,13 @@ class Device {
   #rest: Buffer = Buffer.alloc(0)
   outstanding = 0
 
-  constructor(id: string) {
+  readonly #latencies: number[]
+  readonly #isProbe: boolean
+
+  constructor(id: string, isProbe = false) {
     this.#id = id
+    this.#isProbe = isProbe
+    this.#latencies = isProbe ? probeLatencies : latencies
     const topic = `tg/1/${id}/up`
     const head = `{"v":1,"device":"${id}","epoch":"bench-epoch-1","clock":"synced","records":[{"kind":"snapshot","seq":`
     const row = `${firstSeq},"atMs":1790000000000,"name":"processes","columns":["pid","name","cmdline"],"rows":[[42],["worker"],["`
@@ -107,25 +124,30 @@ class Device {
     })
   }
 
+  /** Keeps the ordered number in flight, or publishes on schedule until the time is over. */
   start(): void {
-    this.#publish(orders.inFlight)
+    if (!this.#isProbe) return this.#publish(orders.inFlight, performance.now())
+    let dueMs = performance.now()
+    const timer = setInterval(() => {
+      for (; dueMs <= performance.now() && dueMs < stopAtMs; dueMs += probeEveryMs) this.#publish(1, dueMs)
+      if (dueMs >= stopAtMs) clearInterval(timer)
+    }, probeEveryMs)
   }
 
   end(): void {
     this.#socket?.end(mqttPacket.generate({ cmd: 'disconnect' }))
   }
 
-  #publish(count: number): void {
+  #publish(count: number, sentMs: number): void {
     const { length } = this.#template
     const out = Buffer.allocUnsafe(count * length)
-    const nowMs = performance.now()
     for (let index = 0; index < count; index++) {
       const start = index * length
       const messageId = (this.#sent % 65_535) + 1
       this.#template.copy(out, start)
       out.writeUInt16BE(messageId, start + this.#idAt)
       out.write(String(firstSeq + this.#sent), start + this.#seqAt, 'latin1')
-      this.#sentMs[messageId] = nowMs
+      this.#sentMs[messageId] = sentMs
       this.#sent++
     }
     this.outstanding += count
@@ -142,19 +164,30 @@ class Device {
       const messageId = bytes.readUInt16BE(at + 2)
       at += 4
       count++
-      if (nowMs >= measureFromMs && nowMs < stopAtMs) latencies.push(nowMs - (this.#sentMs[messageId] as number))
+      const sentMs = this.#sentMs[messageId] as number
+      if (this.#isMeasured(nowMs, sentMs)) this.#latencies.push(nowMs - sentMs)
     }
-    acked += count
     this.outstanding -= count
     const part = Math.floor(((nowMs - measureFromMs) / orders.measureMs) * parts.length)
-    if (parts[part] !== undefined) parts[part] += count
+    if (!this.#isProbe && parts[part] !== undefined) parts[part] += count
     this.#rest = at === bytes.length ? Buffer.alloc(0) : bytes.subarray(at)
-    if (nowMs < stopAtMs && count > 0) this.#publish(count)
+    acked += count
+    if (!this.#isProbe && nowMs < stopAtMs && count > 0) this.#publish(count, nowMs)
+  }
+
+  /** The probe's publishes count by when they were due, the others by when they were done. */
+  #isMeasured(nowMs: number, sentMs: number): boolean {
+    const atMs = this.#isProbe ? sentMs : nowMs
+    return atMs >= measureFromMs && atMs < stopAtMs
   }
 }
 
-const devices = orders.devices.map(({ id }) => new Device(id))
-for (const [index, { cert, key }] of orders.devices.entries()) await devices[index]?.connect(cert, key)
+const devices: Device[] = []
+for (const identity of [...orders.devices, orders.probe]) {
+  const device = new Device(identity.id, identity === orders.probe)
+  devices.push(device)
+  await device.connect(identity.cert, identity.key)
+}
 measureFromMs = performance.now() + orders.warmupMs
 stopAtMs = measureFromMs + orders.measureMs
 for (const device of devices) device.start()
@@ -164,8 +197,13 @@ while (devices.some((device) => device.outstanding > 0) && performance.now() < d
   await new Promise((resolve) => setTimeout(resolve, 20))
 }
 for (const device of devices) device.end()
-latencies.sort((a, b) => a - b)
-const at = (share: number) => latencies[Math.min(latencies.length - 1, Math.floor(latencies.length * share))] ?? NaN
+
+function quantiles(values: number[]): (share: number) => number {
+  const sorted = Float64Array.from(values).sort()
+  return (share) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? NaN
+}
+const at = quantiles(latencies)
+const probeAt = quantiles(probeLatencies)
 const figures: LoadFigures = {
   acked,
   measured: latencies.length,
@@ -173,6 +211,9 @@ const figures: LoadFigures = {
   series: parts.map((count) => Math.round((count * parts.length * 1000) / orders.measureMs)),
   p50Ms: at(0.5),
   p99Ms: at(0.99),
-  maxMs: latencies.at(-1) ?? NaN,
+  maxMs: at(1),
+  probeP50Ms: probeAt(0.5),
+  probeP99Ms: probeAt(0.99),
+  probeMaxMs: probeAt(1),
 }
 process.stdout.write(JSON.stringify(figures))

@@ -6,7 +6,7 @@
 //   npx tsx bench/ingest/main.ts [--rounds N] [--seconds N]
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer, type AddressInfo } from 'node:net'
+import { connect, createServer, type AddressInfo } from 'node:net'
 import { cpus, loadavg, tmpdir, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { once } from 'node:events'
@@ -45,6 +45,10 @@ interface Target {
   onDisk?(folder: string): number
 }
 
+// The journal's thread and the gateway run as built.
+execFileSync(process.execPath, [fileURLToPath(new URL('../../scripts/setup.mjs', import.meta.url))], {
+  stdio: 'inherit',
+})
 const work = mkdtempSync(join(tmpdir(), 'tidegate-bench-'))
 const pki = join(work, 'pki')
 const at = layoutOf(pki)
@@ -57,28 +61,75 @@ for (let number = 1; number <= clients; number++) {
   const { folder } = await issueDevice({ pki, site, device: id })
   devices.push({ id, cert: join(folder, 'cert.pem'), key: join(folder, 'key.pem') })
 }
+const probeFolder = (await issueDevice({ pki, site, device: 'probe' })).folder
+const probe = { id: 'probe', cert: join(probeFolder, 'cert.pem'), key: join(probeFolder, 'key.pem') }
 const ca = join(at.site(site), 'chain.pem')
 const server = { cert: join(at.gateway(site), 'cert.pem'), key: join(at.gateway(site), 'key.pem') }
 
-const tidegate: Target = {
+/** Starts a broker that does not outlive this process, whatever happens here. */
+function spawnBroker(command: string, args: string[], stdout: 'pipe' | 'ignore'): ChildProcess {
+  const child = spawn(command, args, { stdio: ['ignore', stdout, command === 'mosquitto' ? 'ignore' : 'inherit'] })
+  process.once('exit', () => child.kill('SIGKILL'))
+  return child
+}
+
+/** What has to happen before a PUBACK, and nothing else. */
+const tidegate = {
   name: 'tidegate',
-  async start(folder, port) {
-    const child = spawn(
-      process.execPath,
-      ['--import', 'tsx', join(here, 'broker-process.ts'), folder, pki, String(port)],
-      {
-        stdio: ['ignore', 'pipe', 'inherit'],
-      },
-    )
-    await once(child.stdout, 'data')
+  async start(folder: string, port: number) {
+    const args = ['--import', 'tsx', join(here, 'broker-process.ts'), folder, pki, String(port)]
+    const child = spawnBroker(process.execPath, args, 'pipe')
+    if (child.stdout !== null) await once(child.stdout, 'data')
     return child
   },
-  onDisk(folder) {
+  onDisk(folder: string) {
     const database = openReadOnly(join(folder, 'journal.db'))
     const count = database.prepare<[], number>('SELECT count(*) FROM record').pluck().get() ?? 0
     database.close()
     return count
   },
+} satisfies Target
+
+/** All of it: fold into the site's state, store and an uplink whose centre cannot be reached. */
+const wholeGateway: Target = {
+  name: 'gateway',
+  async start(folder, port) {
+    const config = join(folder, 'gateway.yaml')
+    const siteFolder = at.site(site)
+    const lines = {
+      site,
+      dataDir: folder,
+      devices: { listen: `127.0.0.1:${port}`, ...server, ca },
+      signing: { key: join(siteFolder, 'signing.key'), pub: join(siteFolder, 'signing.pub') },
+      admin: { listen: `127.0.0.1:${await freePort()}` },
+      centre: {
+        url: 'https://127.0.0.1:1',
+        ca: join(at.root, 'ca.pem'),
+        trust: [join(at.centre, 'command-signing.pub')],
+      },
+      log: { level: 'error' },
+    }
+    writeFileSync(config, JSON.stringify(lines))
+    const program = fileURLToPath(new URL('../../dist/tidegate-gateway.js', import.meta.url))
+    const child = spawnBroker(process.execPath, [program, 'run', '--config', config], 'ignore')
+    await listening(port, child)
+    return child
+  },
+  onDisk: tidegate.onDisk,
+}
+
+async function listening(port: number, child: ChildProcess): Promise<void> {
+  while (child.exitCode === null) {
+    const socket = connect(port, '127.0.0.1')
+    const isOpen = await new Promise<boolean>((resolve) => {
+      socket.once('connect', () => resolve(true))
+      socket.once('error', () => resolve(false))
+    })
+    socket.destroy()
+    if (isOpen) return
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+  throw new Error(`the gateway ended with code ${child.exitCode}`)
 }
 
 const mosquitto: Target = {
@@ -104,7 +155,7 @@ const mosquitto: Target = {
         'log_type error',
       ].join('\n')}\n`,
     )
-    const child = spawn('mosquitto', ['-c', config], { stdio: 'ignore' })
+    const child = spawnBroker('mosquitto', ['-c', config], 'ignore')
     await holdForOfflineSubscriber(port)
     return child
   },
@@ -156,9 +207,7 @@ async function runRound(target: Target): Promise<Round> {
   const port = await freePort()
   const loadAverage = loadavg()[0] ?? NaN
   const child = await target.start(folder, port)
-  // Whatever happens here, no broker may be left running.
-  process.once('exit', () => child.kill('SIGKILL'))
-  const orders: LoadOrders = { port, ca, devices, inFlight, payloadBytes, warmupMs: 2000, measureMs }
+  const orders: LoadOrders = { port, ca, devices, probe, inFlight, payloadBytes, warmupMs: 2000, measureMs }
   const load = spawn(process.execPath, ['--import', 'tsx', join(here, 'load.ts'), JSON.stringify(orders)], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
@@ -199,15 +248,29 @@ function version(command: string, args: string[]): string {
   }
 }
 
+const targets: Target[] = [tidegate, mosquitto, wholeGateway]
 const all: Round[] = []
 const row = (cells: (string | number)[]) => console.error(cells.map((cell) => String(cell).padStart(11)).join(' '))
-row(['', 'PUBACK/s', 'p50 ms', 'p99 ms', 'max ms', 'RSS MiB', 'CPU s', 'load', 'lost', 'PUBACK/s in each fifth'])
+row([
+  '',
+  'PUBACK/s',
+  'p50 ms',
+  'p99 ms',
+  'max ms',
+  'probe p99',
+  'RSS MiB',
+  'CPU s',
+  'load',
+  'lost',
+  'PUBACK/s in each fifth',
+])
 for (let round = 0; round < rounds; round++) {
-  for (const target of round % 2 === 0 ? [tidegate, mosquitto] : [mosquitto, tidegate]) {
+  for (const target of round % 2 === 0 ? targets : [...targets].reverse()) {
     const result = await runRound(target)
     all.push(result)
-    const { perSecond, p50Ms, p99Ms, maxMs, rssMiB, cpuSeconds, loadAverage, onDisk, acked, series } = result
-    const times = [p50Ms.toFixed(1), p99Ms.toFixed(1), maxMs.toFixed(0)]
+    const { perSecond, p50Ms, p99Ms, maxMs, probeP99Ms, rssMiB, cpuSeconds, loadAverage, onDisk, acked, series } =
+      result
+    const times = [p50Ms, p99Ms, maxMs, probeP99Ms].map((ms) => ms.toFixed(1))
     const lost = onDisk === undefined ? 'not asked' : Math.max(0, acked - onDisk)
     row([target.name, perSecond, ...times, rssMiB, cpuSeconds, loadAverage.toFixed(1), lost, `  ${series.join(' ')}`])
     if (onDisk !== undefined && onDisk < acked) throw new Error(`${acked} acknowledged, only ${onDisk} on disk`)
@@ -215,43 +278,47 @@ for (let round = 0; round < rounds; round++) {
 }
 rmSync(work, { recursive: true, force: true })
 
-const summary = Object.fromEntries(
-  [tidegate, mosquitto].map(({ name }) => {
-    const mine = all.filter(({ target }) => target === name)
-    const of = (key: 'perSecond' | 'p50Ms' | 'p99Ms' | 'rssMiB' | 'cpuSeconds') =>
-      median(mine.map((round) => round[key]))
-    return [
-      name,
-      {
-        perSecond: of('perSecond'),
-        p50Ms: of('p50Ms'),
-        p99Ms: of('p99Ms'),
-        rssMiB: of('rssMiB'),
-        cpuSeconds: of('cpuSeconds'),
-      },
-    ]
-  }),
-) as Record<
-  'tidegate' | 'mosquitto',
-  { perSecond: number; p50Ms: number; p99Ms: number; rssMiB: number; cpuSeconds: number }
->
-const ratios = {
-  perSecond: summary.tidegate.perSecond / summary.mosquitto.perSecond,
-  p99: summary.tidegate.p99Ms / summary.mosquitto.p99Ms,
+const figures = ['perSecond', 'p50Ms', 'p99Ms', 'probeP50Ms', 'probeP99Ms', 'rssMiB', 'cpuSeconds'] as const
+type Summary = Record<(typeof figures)[number], number>
+
+function summarize({ name }: Target): Summary {
+  const mine = all.filter(({ target }) => target === name)
+  return Object.fromEntries(figures.map((key) => [key, median(mine.map((round) => round[key]))])) as Summary
 }
-console.error(
-  `median: tidegate ${Math.round(summary.tidegate.perSecond)}/s, mosquitto ${Math.round(summary.mosquitto.perSecond)}/s: ` +
-    `${ratios.perSecond.toFixed(2)} × its rate, ${ratios.p99.toFixed(2)} × its p99`,
-)
+
+const peer = summarize(mosquitto)
+const summary: Record<string, Summary> = { mosquitto: peer }
+const ratios: Record<string, { perSecond: number; p99: number; probeP99: number }> = {}
+for (const target of [tidegate, wholeGateway]) {
+  const own = summarize(target)
+  summary[target.name] = own
+  const ratio = {
+    perSecond: own.perSecond / peer.perSecond,
+    p99: own.p99Ms / peer.p99Ms,
+    probeP99: own.probeP99Ms / peer.probeP99Ms,
+  }
+  ratios[target.name] = ratio
+  const compare = (key: 'perSecond' | 'p99Ms' | 'probeP99Ms', unit: string) =>
+    `${own[key].toFixed(0)} against ${peer[key].toFixed(0)} ${unit}, ${(own[key] / peer[key]).toFixed(2)} ×`
+  console.error(`${target.name} and mosquitto: ${compare('perSecond', 'PUBACK/s')}`)
+  console.error(
+    `  p99 of all publishes ${compare('p99Ms', 'ms')}; p99 of a device on schedule ${compare('probeP99Ms', 'ms')}`,
+  )
+}
 const results = fileURLToPath(new URL('../results/', import.meta.url))
 mkdirSync(results, { recursive: true })
 writeFileSync(
   join(results, 'ingest.json'),
   `${JSON.stringify(
     {
-      what: `${clients} clients × ${inFlight} in flight, ${payloadBytes}-byte envelopes, ${measureMs / 1000} s per round`,
+      targets: {
+        tidegate: 'broker and journal: what has to happen before a PUBACK',
+        gateway: 'the whole gateway, its centre unreachable',
+        mosquitto: 'require_certificate, persistence true, autosave_interval 1, held for an offline durable subscriber',
+      },
+      what: `${clients} clients × ${inFlight} in flight, ${payloadBytes}-byte envelopes, ${measureMs / 1000} s per round; medians; the probe publishes every 10 ms on schedule`,
       durability: {
-        tidegate: 'one fsync (SQLite WAL, synchronous=FULL) of the batch before each PUBACK',
+        'tidegate, gateway': 'one fsync (SQLite WAL, synchronous=FULL) of the batch before each PUBACK',
         mosquitto: 'PUBACK from memory; persistence true, autosave_interval 1: the whole store is written every second',
       },
       machine: { cpu: cpus()[0]?.model ?? '', cores: cpus().length, memoryGiB: Math.round(totalmem() / 2 ** 30) },
