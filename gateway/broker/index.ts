@@ -2,7 +2,7 @@
 // connect (listener, admission), what may pass (session, authorize), and above all that a PUBACK leaves only after the
 // journal has fsynced. aedes writes the PUBACK before it publishes, so storing happens in authorizePublish
 // (docs/decisions/0001-store-before-puback.md); nothing behind that hook carries data.
-import { Aedes, type AuthenticateError, type Client, type PublishPacket } from 'aedes'
+import type { AuthenticateError, Client, PublishPacket } from 'aedes'
 import type { TLSSocket } from 'node:tls'
 import type { AppError } from '../../lib/errors.ts'
 import type { Logger } from '../../lib/log.ts'
@@ -13,6 +13,7 @@ import { deviceTopic, hintTopic } from '../../protocol/topics.ts'
 import type { JournalClient } from '../journal/client.ts'
 import { admit, siteCas, type Revocations } from './admission.ts'
 import { checkConnect, checkPublish, checkSubscribe } from './authorize.ts'
+import { DeviceBroker, refusalOf } from './device-broker.ts'
 import { startListener, type ListenerLimits } from './listener.ts'
 import { DeviceRefusal, type BrokerReason } from './reasons.ts'
 import { RefusalLog } from './refusal-log.ts'
@@ -53,7 +54,7 @@ export interface BrokerOptions {
   revocations?: Revocations
   isQuarantined?: (device: DeviceId) => boolean
   limits?: Partial<BrokerLimits>
-  /** Time from a publish to its PUBACK being written, for a histogram. */
+  /** Time from a publish to when its PUBACK may leave, for a histogram. */
   observeAckMs?: (ms: number) => void
   /** The broker can not go on (aedes or the listener failed): end the process, the service manager starts it again. */
   onFatal: (error: Error) => void
@@ -99,18 +100,6 @@ export interface Broker {
 /** More takeovers than this within the window look like two machines with one certificate. */
 const cloneTakeovers = 5
 const cloneWindowMs = 60_000
-
-/** aedes without fan-out: devices talk to the gateway only, so nothing of theirs is routed, retained or queued. */
-class DeviceBroker extends Aedes {
-  override publish(packet: PublishPacket, ...rest: unknown[]): void {
-    // aedes' own notes ($SYS) keep its book-keeping right.
-    if (packet.topic.startsWith('$SYS/')) {
-      return (super.publish as (packet: PublishPacket, ...rest: unknown[]) => void).call(this, packet, ...rest)
-    }
-    const done = rest.at(-1)
-    if (typeof done === 'function') done()
-  }
-}
 
 /** Starts listening. Throws AppError when the certificate files or the address cannot be used. */
 export async function startBroker(options: BrokerOptions): Promise<Broker> {
@@ -182,7 +171,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
         return callback(error as DeviceRefusal)
       }
       if (target === 'alive') return callback(null)
-      void store(session, target, packet, callback)
+      store(session, target, packet).then(() => callback(null), callback)
     },
     authorizeSubscribe(client, subscription, callback) {
       const session = sessionOf(client)
@@ -199,40 +188,35 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     authorizeForward: (client, packet) => (packet.topic === hintTopic && sessionOf(client) ? packet : null),
   })
 
-  /** Stores a publish; the callback, and with it the PUBACK, comes after the fsync. */
-  async function store(
-    session: Session,
-    encoding: EnvelopeEncoding,
-    packet: PublishPacket,
-    callback: (error?: Error | null) => void,
-  ): Promise<void> {
+  /** Stores a publish; resolves, so that the PUBACK may leave, after the fsync. Throws DeviceRefusal: no PUBACK. */
+  async function store(session: Session, encoding: EnvelopeEncoding, packet: PublishPacket): Promise<void> {
     const startedMs = performance.now()
     const payload = typeof packet.payload === 'string' ? Buffer.from(packet.payload) : packet.payload
     session.publishSubmitted()
-    try {
-      const outcome = await journal.submit(session.device, encoding, payload)
-      session.publishDone()
-      counts.publishes++
-      counts.payloadBytes += payload.length
-      if (outcome.state === 'refused') {
-        const refusal = new DeviceRefusal(outcome.reason, outcome.message)
-        // What a newer gateway could read stays with the device; anything else would come back for ever.
-        if (outcome.reason === 'version-unsupported') return callback(refusal)
-        refusals.note(refusal, session)
-      } else if (outcome.state === 'over-share') {
-        return callback(new DeviceRefusal('over-share', outcome.message))
-      } else {
+    const outcome = await journal
+      .submit(session.device, encoding, payload)
+      .catch((error: AppError) => {
+        throw new DeviceRefusal(error.code === 'JOURNAL_BUSY' ? 'storage-busy' : 'storage-failed', error.message)
+      })
+      .finally(() => session.publishDone())
+    counts.publishes++
+    counts.payloadBytes += payload.length
+    switch (outcome.state) {
+      case 'stored':
         counts.storedRecords += outcome.stored
         counts.duplicateRecords += outcome.duplicates
         if (outcome.bytes > payload.length) session.charge(outcome.bytes - payload.length)
+        break
+      case 'over-share':
+        throw new DeviceRefusal('over-share', outcome.message)
+      case 'refused': {
+        const refusal = new DeviceRefusal(outcome.reason, outcome.message)
+        // What a newer gateway could read stays with the device; anything else would come back for ever.
+        if (outcome.reason === 'version-unsupported') throw refusal
+        refusals.note(refusal, session)
       }
-      callback(null)
-      options.observeAckMs?.(performance.now() - startedMs)
-    } catch (error) {
-      session.publishDone()
-      const reason = (error as AppError).code === 'JOURNAL_BUSY' ? 'storage-busy' : 'storage-failed'
-      callback(new DeviceRefusal(reason, (error as Error).message))
     }
+    options.observeAckMs?.(performance.now() - startedMs)
   }
 
   function noteTakeover(device: DeviceId): void {
@@ -385,30 +369,5 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
       await new Promise<void>((resolve) => void aedes.close(resolve))
       await closed
     },
-  }
-}
-
-/** What aedes or its parser said, as a reason of ours; undefined when the peer or the network just ended it. */
-function refusalOf(error: Error & { code?: unknown }): DeviceRefusal | undefined {
-  if (error instanceof DeviceRefusal) return error
-  switch (error.message) {
-    case 'topic has too many levels':
-      return new DeviceRefusal('topic-levels')
-    case 'unacceptable protocol version':
-      return new DeviceRefusal('protocol-version')
-    case 'connect did not arrive in time':
-      return new DeviceRefusal('no-connect')
-    case 'drain timeout':
-      return new DeviceRefusal('frozen')
-    case '# is not allowed in PUBLISH':
-    case '+ is not allowed in PUBLISH':
-    case 'empty topic not allowed in PUBLISH':
-      return new DeviceRefusal('wrong-topic', error.message)
-    case 'keep alive timeout':
-    case 'connection closed':
-    case 'Premature close':
-      return undefined
-    default:
-      return error.code === undefined ? new DeviceRefusal('malformed-packet', error.message.slice(0, 200)) : undefined
   }
 }

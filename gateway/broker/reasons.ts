@@ -1,5 +1,5 @@
-// Every reason for which a connection, a packet or a publish of a device is refused or ended by us. Words are stable:
-// logs and metrics count by them, docs/protocol.md lists them.
+// Every reason for which a connection, a packet or a publish of a device is refused or ended by us. The words are stable:
+// logs and metrics count by them.
 import type { RefusalReason } from '../../protocol/refusal.ts'
 
 export const brokerReasons = {

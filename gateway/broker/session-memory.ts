@@ -3,7 +3,8 @@
 // The shape is aedes-persistence 11 (abstract.js); sessions are forgotten at a restart, and devices subscribe again.
 import { Readable } from 'node:stream'
 import type { ISubscription } from 'mqtt-packet'
-import { hintTopic } from '../../protocol/topics.ts'
+import type { DeviceId } from '../../protocol/ids.ts'
+import { deviceTopic, hintTopic } from '../../protocol/topics.ts'
 
 interface ClientRef {
   id: string
@@ -28,8 +29,11 @@ export class SessionMemory {
 
   async addSubscriptions({ id }: ClientRef, subscriptions: readonly ISubscription[]): Promise<void> {
     const known = this.#subscriptions.get(id) ?? new Map<string, ISubscription>()
-    // Refused ones are in the list too (aedes passes the whole packet); restored, they would be refused again.
-    for (const subscription of subscriptions) known.set(subscription.topic, subscription)
+    // aedes passes what was refused as well; kept, it would fill the memory of a gateway that forgets nothing.
+    const own = deviceTopic(id as DeviceId, 'down')
+    for (const subscription of subscriptions) {
+      if (subscription.topic === own || subscription.topic === hintTopic) known.set(subscription.topic, subscription)
+    }
     this.#subscriptions.set(id, known)
   }
 
