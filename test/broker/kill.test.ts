@@ -93,7 +93,8 @@ class Sender {
       for (const seq of seqs) this.acked.add(seq)
       this.#onAck()
       this.#unacked = this.#unacked.filter((seq) => !this.acked.has(seq))
-      if (client.connected) this.#sendNew()
+      // What was sent again one by one must not add to what is in flight, or it would double with every round.
+      while (client.connected && this.#unacked.length < inFlight) this.#sendNew()
     })
   }
 }

@@ -17,6 +17,8 @@ beforeAll(async () => {
     folder,
     devices,
     schedule: {
+      // A value that no two runs share: what stands twice in the result log was delivered twice.
+      nonce: { query: 'SELECT random() AS nonce', interval: 2, snapshot: true, splay: 0 },
       mounts: { query: 'SELECT * FROM mounts', interval: 2, snapshot: true, splay: 0 },
       listening: { query: 'SELECT port FROM listening_ports WHERE port > 0', interval: 2, splay: 0 },
     },
@@ -167,12 +169,12 @@ test('agents killed in the middle of their work lose no record and repeat none',
     },
     60_000,
   )
-  const logged = readFileSync(join(folder, 'results.log'), 'utf8').trim().split('\n')
-  const snapshots = logged.map(
-    (line) => JSON.parse(line) as { name: string; hostIdentifier: string; unixTime: number; action: string },
-  )
-  const keys = snapshots
-    .filter(({ action }) => action === 'snapshot')
-    .map(({ name, hostIdentifier, unixTime }) => `${name} ${hostIdentifier} ${unixTime}`)
-  expect(new Set(keys).size).toBe(keys.length)
+  const nonces = readFileSync(join(folder, 'results.log'), 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as { name: string; snapshot: { nonce: string }[] })
+    .filter(({ name }) => name === 'nonce')
+    .map(({ snapshot }) => snapshot[0]?.nonce)
+  expect(nonces.length).toBeGreaterThan(4)
+  expect(new Set(nonces).size).toBe(nonces.length)
 })
