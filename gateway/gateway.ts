@@ -333,7 +333,11 @@ export class Gateway {
       audit: (options) => store.call('audit', options),
       verifyAudit: () => store.call('verifyAudit'),
       siteSql: (sql, { maxRows = config.query.maxRows, timeoutMs = config.query.timeout }) =>
-        state.query(sql, { maxRows, maxBytes: config.query.maxBytes, timeoutMs }),
+        state.query(sql, {
+          maxRows: Math.min(maxRows, config.query.maxRows),
+          maxBytes: config.query.maxBytes,
+          timeoutMs: Math.min(timeoutMs, config.query.timeout),
+        }),
       plantQuery: async (query) => {
         const { id, ...effects } = await store.call('plantQuery', query)
         this.#changed(effects)
