@@ -1,13 +1,13 @@
 #!/usr/bin/env node
 // tidegate-agent: arguments to command to exit code, nothing else.
 import { Command } from 'commander'
-import { describeError, exitCodeOf, exitCodes } from '../lib/errors.ts'
 import { checkConfigCommand } from './commands/check-config.ts'
 import { queryCommand } from './commands/query.ts'
 import { runCommand } from './commands/run.ts'
 import { schemaCommand } from './commands/schema.ts'
 import { statusCommand } from './commands/status.ts'
 import { tablesCommand } from './commands/tables.ts'
+import { runProgram } from '../lib/run-program.ts'
 
 const program = new Command('tidegate-agent')
   .description('Answers SQL about this machine, and brings the answers to the gateway of its site.')
@@ -25,22 +25,10 @@ Examples:
 
 Exit codes: 0 ok, 1 failed, 2 usage, 3 configuration, 4 peer unreachable, 5 storage, 6 certificate`,
   )
-  .exitOverride()
 
 const commands = [runCommand(), statusCommand(), checkConfigCommand(), queryCommand(), tablesCommand(), schemaCommand()]
 for (const command of commands) {
-  program.addCommand(command.exitOverride())
+  program.addCommand(command)
 }
 
-try {
-  await program.parseAsync()
-} catch (error) {
-  const { code, exitCode } = error as { code?: unknown; exitCode?: number }
-  if (typeof code === 'string' && code.startsWith('commander.')) {
-    // Commander has said what was wrong; help and version are no error.
-    process.exitCode = exitCode === 0 ? exitCodes.ok : exitCodes.usage
-  } else {
-    console.error(describeError(error, program.opts<{ debug?: boolean }>()))
-    process.exitCode = exitCodeOf(error)
-  }
-}
+await runProgram(program)

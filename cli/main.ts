@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // tidegate: arguments to command to exit code, nothing else.
-import { Command, CommanderError } from 'commander'
-import { describeError, exitCodeOf, exitCodes } from '../lib/errors.ts'
+import { Command } from 'commander'
+import { exitCodes } from '../lib/errors.ts'
 import { certsCommand } from './commands/certs.ts'
 import { demoCommand } from './commands/demo.ts'
 import { hostsCommand } from './commands/hosts.ts'
@@ -10,6 +10,7 @@ import { queriesCommand } from './commands/queries.ts'
 import { queryCommand } from './commands/query.ts'
 import { resultsCommand } from './commands/results.ts'
 import { sitesCommand } from './commands/sites.ts'
+import { runProgram } from '../lib/run-program.ts'
 
 const program = new Command('tidegate')
   .description('ask every computer of isolated sites what runs on it')
@@ -31,26 +32,10 @@ for (const command of [
 ]) {
   program.addCommand(command)
 }
-exitOnUsage(program)
-
 // `tidegate … | head` is no error.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit(exitCodes.ok)
   throw error
 })
 
-try {
-  await program.parseAsync()
-} catch (error) {
-  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? exitCodes.ok : exitCodes.usage
-  else {
-    process.stderr.write(`${describeError(error, { debug: program.opts<{ debug?: true }>().debug === true })}\n`)
-    process.exitCode = exitCodeOf(error)
-  }
-}
-
-/** Wrong arguments end with exit 2 as everywhere in tidegate, not with commander's 1. */
-function exitOnUsage(command: Command): void {
-  command.exitOverride()
-  for (const child of command.commands) exitOnUsage(child)
-}
+await runProgram(program)

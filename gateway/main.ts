@@ -1,7 +1,6 @@
 #!/usr/bin/env node
 // tidegate-gateway: arguments to command to exit code, nothing else.
 import { Command } from 'commander'
-import { describeError, exitCodeOf, exitCodes } from '../lib/errors.ts'
 import { auditCommand } from './commands/audit.ts'
 import { checkConfigCommand } from './commands/check-config.ts'
 import { devicesCommand } from './commands/devices.ts'
@@ -10,13 +9,13 @@ import { decisionCommand, queriesCommand } from './commands/queries.ts'
 import { queryCommand } from './commands/query.ts'
 import { runCommand } from './commands/run.ts'
 import { statusCommand } from './commands/status.ts'
+import { runProgram } from '../lib/run-program.ts'
 
 const program = new Command('tidegate-gateway')
   .description('Keeps what the devices of a site say, answers questions about them, and brings it to the centre.')
   .version(process.env['TIDEGATE_VERSION'] ?? 'unbuilt')
   .option('--debug', 'show the stack of an error')
   .showHelpAfterError('(--help shows the commands)')
-  .exitOverride()
 
 for (const command of [
   runCommand(),
@@ -30,18 +29,7 @@ for (const command of [
   auditCommand(),
   checkConfigCommand(),
 ]) {
-  program.addCommand(command.exitOverride())
+  program.addCommand(command)
 }
 
-try {
-  await program.parseAsync()
-} catch (error) {
-  const { code, exitCode } = error as { code?: unknown; exitCode?: number }
-  if (typeof code === 'string' && code.startsWith('commander.')) {
-    // Commander has said what was wrong; help and version are no error.
-    process.exitCode = exitCode === 0 ? exitCodes.ok : exitCodes.usage
-  } else {
-    console.error(describeError(error, program.opts<{ debug?: boolean }>()))
-    process.exitCode = exitCodeOf(error)
-  }
-}
+await runProgram(program)
